@@ -1,0 +1,105 @@
+# `make` lists what can be done. Needs GNU Make 3.81 or newer and Python 3.11 or newer, nothing else.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help report test lab check demo notebooks lint bench lock clean
+
+PYTHON ?= python3
+DATA ?= data/demo
+
+# A misspelled variable would silently run the wrong quarter or the wrong company.
+known := QUARTER DATA RAW OUT PYTHON ALL
+given_names := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+unknown := $(firstword $(filter-out $(known),$(given_names)))
+closest_code := import difflib, sys; near = difflib.get_close_matches(sys.argv[1].upper(), sys.argv[2:], 1, 0.5)
+closest_code += ; print(near[0] if near else "")
+ifneq ($(unknown),)
+closest := $(shell python3 -c '$(closest_code)' '$(unknown)' $(known) 2>/dev/null)
+$(error $(unknown)= is unknown$(if $(closest),; the closest is $(closest)=,; known are $(known)))
+endif
+
+# One shell word, whatever spaces and quotes it holds; a leading ~/ stays outside the quotes, so the shell expands it.
+quoted = $(subst '~/,~/','$(subst ','\'',$1)')
+option = $(if $($2),$1 $(call quoted,$($2)))
+icp := .venv/bin/python -m icp_lib
+demo_if_used := $(if $(filter data/demo data/demo/ ./data/demo,$(DATA)),data/demo/icp.yml)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@echo "The first call builds .venv with python3; PYTHON=python3.12 names another one."
+
+report: .venv/stamp $(demo_if_used) ## report of a quarter: QUARTER=2026-Q3 DATA=~/acme RAW=~/exports OUT=reports/acme
+	@$(icp) report $(call option,--quarter,QUARTER) $(call option,--data,DATA) \
+	  $(call option,--raw,RAW) $(call option,--out,OUT)
+
+test: .venv/stamp data/demo/icp.yml ## every test, and every notebook compared with its committed outputs
+	@mkdir -p .cache
+	@IPYTHONDIR="$(CURDIR)/.cache/ipython" JUPYTER_CONFIG_DIR="$(CURDIR)/.cache/jupyter" \
+	  PYTHONHASHSEED=0 OMP_NUM_THREADS=1 .venv/bin/python -m pytest -p no:randomly --nbval --nbval-current-env \
+	  --nbval-cell-timeout=300 --nbval-kernel-startup-timeout=120 tests $(sort $(wildcard notebooks/0*.ipynb))
+
+lab: .venv/stamp $(demo_if_used) ## JupyterLab on this folder: DATA=~/acme
+	@.venv/bin/python -m jupyterlab
+
+check: .venv/stamp $(demo_if_used) ## say what is wrong with an extract, without a report: DATA=~/acme RAW=~/exports
+	@$(icp) check $(call option,--data,DATA) $(call option,--raw,RAW)
+
+demo: data/demo/icp.yml ## the demo company, in data/demo
+	@echo "The demo company is in data/demo."
+
+notebooks: .venv/stamp data/demo/icp.yml ## execute the stock notebooks on the demo, in place (before a commit)
+	@$(icp) notebooks
+
+lint: .venv/stamp ## style of code and notebooks
+	@.venv/bin/python -m ruff check icp_lib tests bench notebooks
+
+bench: .venv/stamp data/demo/icp.yml ## run bench/*.py in order and write their tables to docs/bench.md
+	@{ echo '# Benchmarks'; echo; \
+	  echo 'Written by `make bench`; see bench/README.md. Ratios travel between machines, seconds do not.'; \
+	  for script in bench/[0-9a-z]*.py; do \
+	    echo "$$script ..." >&2; printf '\n## %s\n\n' "$$(basename "$$script" .py)"; \
+	    .venv/bin/python "$$script" || exit 1; \
+	  done; } > docs/.bench.md
+	@mv docs/.bench.md docs/bench.md
+
+lock: ## resolve requirements.lock again after a change of pyproject.toml (the only target that needs uv)
+	@command -v uv > /dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
+	@uv pip compile pyproject.toml --extra dev --universal --generate-hashes --python-version 3.11 --no-header \
+	  --no-annotate --no-emit-index-url --no-emit-find-links --quiet --output-file requirements.lock
+
+clean: ## remove the demo, drafts and caches; published quarters and reports/<company> stay. ALL=1: .venv too
+	@for folder in reports/20??-Q[1-4]; do [ -e "$$folder/approval.yml" ] || rm -rf "$$folder"; done
+	@ls -d reports/20??-Q[1-4] > /dev/null 2>&1 || rm -f reports/index.html
+	@rm -rf data/demo reports/.work reports/.cache reports/*/.cache .cache .pytest_cache .ruff_cache .hypothesis
+	@find $(wildcard icp_lib tests bench notebooks) \
+	  '(' -name __pycache__ -o -name .ipynb_checkpoints ')' -prune -exec rm -rf {} +
+	@$(if $(ALL),rm -rf .venv)
+
+data/demo/icp.yml: $(wildcard icp_lib/demo*.py) | .venv/stamp
+	@echo "Making the demo company ..."
+	@$(icp) demo
+
+# The environment. A .pth file puts this checkout on the path without a build and is written last: where this path is
+# missing (a build that stopped, a checkout that moved, a Python that is gone) the environment is built from nothing.
+path_code := import sys; sys.exit(sys.argv[1] not in sys.path)
+stale := $(shell .venv/bin/python -I -c '$(path_code)' $(call quoted,$(CURDIR)) 2>/dev/null || echo yes)
+
+python_code := import sys; new = sys.version_info >= (3, 11); find = new and __import__("importlib.util").util.find_spec
+python_code += ; print("is %d.%d.%d" % sys.version_info[:3] if not new
+python_code += else "ok" if find("venv") and find("ensurepip") else "has no venv")
+python_says = $(or $(shell $(call quoted,$(PYTHON)) -c '$(python_code)' 2>/dev/null),does not run)
+too_old = icp-research needs Python 3.11 or newer; $(PYTHON) $1. Set PYTHON=python3.12 or another new one
+no_venv = $(PYTHON) has no venv; on Debian: apt install python3-venv
+check_python = $(if $(filter-out ok,$1),$(error $(if $(findstring no venv,$1),$(no_venv),$(too_old))))
+
+.venv/stamp: requirements.lock pyproject.toml $(if $(stale),FORCE)
+	$(if $(stale),$(call check_python,$(python_says)))
+	@rm -rf $(if $(stale),.venv,$@)
+	@echo "Installing the packages of requirements.lock into .venv: one to four minutes the first time ..."
+	@$(if $(stale),$(call quoted,$(PYTHON)) -m venv .venv)
+	@.venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+	@packages=$$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
+	  printf '%s\n' $(call quoted,$(CURDIR)) > "$$packages/icp_research.pth"
+	@touch $@
+
+FORCE:
