@@ -1,0 +1,173 @@
+"""Segments as rules over account attributes, and the levels that attributes are cut into."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from icp_lib.checks import check_columns, check_in
+
+_PHRASES = {
+    "industry": "{value} companies", "country": "Companies in {value}", "region": "Companies in {value}",
+    "city": "Companies in {value}", "technologies": "Companies that use {value}",
+    "buyer_role": "Companies with {value} as buyer", "lead_source": "Companies that come by {lower}",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A group of accounts as rules that all hold: each `{attribute, op, value}`, op is / in / between / missing.
+
+    `between` holds [low, high), with None for an open end.
+    """
+
+    name: str
+    rules: tuple[dict, ...]
+
+    @classmethod
+    def of(cls, *rules: dict) -> Segment:
+        """Make a segment that is named after its rules, in the order of the attributes' names."""
+        ordered = tuple(sorted(rules, key=lambda rule: (rule["attribute"], rule["op"])))
+        return cls(", ".join(describe_rule(rule) for rule in ordered), ordered)
+
+    @property
+    def segment_id(self) -> str:
+        """Eight characters of the hash of the normalised rules: the same in every quarter."""
+        return "s" + hashlib.sha256(self.to_json().encode()).hexdigest()[:8]
+
+    def to_json(self) -> str:
+        """Return the rules as JSON, keys sorted."""
+        return json.dumps(list(self.rules), sort_keys=True, ensure_ascii=False)
+
+    def mask(self, accounts: pd.DataFrame) -> np.ndarray:
+        """Return which rows of `accounts` the rules hold for, shape (n_accounts,)."""
+        mask = np.ones(len(accounts), bool)
+        for rule in self.rules:
+            mask &= _rule_mask(check_columns(accounts, [rule["attribute"]], "segment")[rule["attribute"]], rule)
+        return mask
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _rule_mask(values: pd.Series, rule: dict) -> np.ndarray:
+    op, value = check_in(rule["op"], ("is", "in", "between", "missing"), "op"), rule.get("value")
+    if op == "missing":
+        return values.isna().to_numpy()
+    if op == "between":
+        low, high = value
+        numbers = pd.to_numeric(values, errors="coerce").to_numpy(float)
+        return (numbers >= (-np.inf if low is None else low)) & (numbers < (np.inf if high is None else high))
+    wanted = {value} if op == "is" else set(value)
+    if values.name == "technologies" or rule.get("of_list"):
+        return values.map(lambda cell: bool(wanted & set(split_list(cell)))).to_numpy(bool)
+    return values.isin(wanted).to_numpy()
+
+
+def split_list(cell) -> list[str]:
+    """Return the items of a ``;`` list.
+
+    Examples
+    --------
+    >>> split_list("ERP; Telematics")
+    ['ERP', 'Telematics']
+    """
+    return [item.strip() for item in cell.split(";") if item.strip()] if isinstance(cell, str) else []
+
+
+def describe_rule(rule: dict) -> str:
+    """Say a rule in words.
+
+    Examples
+    --------
+    >>> describe_rule({"attribute": "employees", "op": "between", "value": [5, 21]})
+    'Companies with 5 to 20 employees'
+    """
+    attribute = rule["attribute"].replace("_", " ")
+    if rule["op"] == "missing":
+        return f"Companies with no {attribute} filled in"
+    if rule["op"] == "between":
+        label = level_label(*rule["value"])
+        return (
+            f"Companies with {label} employees" if attribute == "employees" else f"Companies with {attribute} {label}"
+        )
+    value = " or ".join(map(str, rule["value"])) if rule["op"] == "in" else str(rule["value"])
+    phrase = _PHRASES.get(rule["attribute"], "Companies with {attribute}: {value}")
+    return phrase.format(
+        value=value, lower=value[:1].lower() + value[1:] if not value.isupper() else value, attribute=attribute
+    )
+
+
+def level_label(low: float | None, high: float | None) -> str:
+    """Name a bin [low, high); whole numbers are named by their last value.
+
+    Examples
+    --------
+    >>> level_label(5, 21), level_label(251, None), level_label(None, 1)
+    ('5 to 20', '251 or more', 'under 1')
+    """
+    if low is None:
+        return f"under {high:,g}"
+    if high is None:
+        return f"{low:,g} or more" if low < 1e6 else f"{low:,.0f} or more"
+    if float(low).is_integer() and float(high).is_integer():
+        return f"{low:,.0f}" if high - low == 1 else f"{low:,.0f} to {high - 1:,.0f}"
+    return f"{low:,g} to under {high:,g}"
+
+
+def build_levels(accounts: pd.DataFrame, traits: dict[str, dict]) -> list[tuple[str, str, Segment]]:
+    """Return every level of every trait: (attribute, level, segment). Bins never look at an outcome.
+
+    Parameters
+    ----------
+    accounts : DataFrame
+        The account table; quantiles are taken over its older part (`part` is found).
+    traits : dict
+        Attribute -> {'bins': lower edges or None, 'quantiles': int or None, 'kind': ...}.
+    """
+    levels = []
+    for attribute, how in traits.items():
+        if attribute not in accounts.columns or accounts[attribute].isna().all():
+            continue
+        values = accounts[attribute]
+        if how.get("kind") == "list" or attribute == "technologies":
+            items = sorted({item for cell in values.dropna() for item in split_list(cell)})
+            rules = [
+                (item, {"attribute": attribute, "op": "is", "value": item, **_list_mark(attribute)}) for item in items
+            ]
+        elif pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+            rules = [
+                (level_label(low, high), {"attribute": attribute, "op": "between", "value": [low, high]})
+                for low, high in _bins(accounts, attribute, how)
+            ]
+        else:
+            rules = [
+                (str(value), {"attribute": attribute, "op": "is", "value": value})
+                for value in sorted(values.dropna().unique())
+            ]
+        if values.isna().any():
+            rules.append(("Missing", {"attribute": attribute, "op": "missing"}))
+        levels += [(attribute, label, Segment.of(rule)) for label, rule in rules]
+    return levels
+
+
+def _list_mark(attribute: str) -> dict:
+    return {} if attribute == "technologies" else {"of_list": True}
+
+
+def _bins(accounts: pd.DataFrame, attribute: str, how: dict) -> list[tuple[float | None, float | None]]:
+    """Intervals [low, high) that cover all values: the given edges, or quantiles rounded to two digits."""
+    edges = how.get("bins")
+    if not edges:
+        older = accounts.loc[accounts["part"] == "found", attribute].dropna()
+        older = older if len(older) else accounts[attribute].dropna()
+        shares = np.arange(1, how.get("quantiles") or 4) / (how.get("quantiles") or 4)
+        edges = sorted({float(f"{edge:.2g}") for edge in older.quantile(shares)})
+        return list(zip([None, *edges], [*edges, None], strict=True))
+    edges = [int(edge) if float(edge).is_integer() else edge for edge in edges]
+    below = [(None, edges[0])] if (accounts[attribute] < edges[0]).any() else []
+    return below + list(zip(edges, [*edges[1:], None], strict=True))

@@ -1,0 +1,342 @@
+"""`Quarter` and `Run`: when the research stands, and a notebook's only door to disk."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import ibis
+import pandas as pd
+import yaml
+
+from icp_lib import accounts as account_table
+from icp_lib import extract as extracts
+from icp_lib.checks import DataError, hint
+from icp_lib.reading import escape_path
+from icp_lib.schemas import TABLES
+from icp_lib.settings import load_settings
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "＝", "＋", "－", "＠")
+#: A spreadsheet may drop these before it looks for a formula.
+_QUIET = "' \xa0"
+_NUMBER = r"-?(0|[1-9]\d*)(\.\d+)?(e[+-]?\d+)?|-?inf"
+
+
+@dataclass(frozen=True)
+class Quarter:
+    """One quarter of a company's fiscal year: `[start, end)`, seen as of its last day.
+
+    A fiscal year that does not start in January is named after the year in which it ends.
+    """
+
+    year: int
+    number: int
+    fiscal_year_start: int = 1
+
+    @classmethod
+    def parse(cls, text: str, fiscal_year_start: int = 1) -> Quarter:
+        """Read '2026-Q3' (or '2026Q3'); anything else is refused.
+
+        Examples
+        --------
+        >>> str(Quarter.parse("2026Q3"))
+        '2026-Q3'
+        """
+        found = re.fullmatch(r"(20[0-9]{2})-?Q([1-4])", str(text), re.ASCII)
+        if not found:
+            raise DataError(f"quarter: {str(text)!r} is not a quarter. Write it as 2026-Q3.")
+        return cls(int(found[1]), int(found[2]), fiscal_year_start)
+
+    @classmethod
+    def before(cls, day: date, fiscal_year_start: int = 1) -> Quarter:
+        """Return the last quarter that has ended before `day`.
+
+        Examples
+        --------
+        >>> str(Quarter.before(date(2026, 10, 1))), str(Quarter.before(date(2026, 9, 30)))
+        ('2026-Q3', '2026-Q2')
+        """
+        months = day.year * 12 + day.month - fiscal_year_start
+        year, quarter = divmod(months // 3 - 1, 4)
+        return cls(year + (fiscal_year_start > 1), quarter + 1, fiscal_year_start)
+
+    def __str__(self) -> str:
+        return f"{self.year}-Q{self.number}"
+
+    @property
+    def start(self) -> date:
+        """First day."""
+        months = (self.year - (self.fiscal_year_start > 1)) * 12 + self.fiscal_year_start - 1 + 3 * (self.number - 1)
+        return date(months // 12, months % 12 + 1, 1)
+
+    @property
+    def end(self) -> date:
+        """First day after it."""
+        months = self.start.year * 12 + self.start.month - 1 + 3
+        return date(months // 12, months % 12 + 1, 1)
+
+    @property
+    def as_of(self) -> date:
+        """Last day."""
+        return self.end - timedelta(days=1)
+
+    @property
+    def previous(self) -> Quarter:
+        """The quarter before."""
+        return Quarter.before(self.start, self.fiscal_year_start)
+
+    def cutoff(self, zone: str) -> datetime:
+        """Return the first moment after as-of in a time zone, as naive UTC."""
+        return datetime.combine(self.end, time(), ZoneInfo(zone)).astimezone(UTC).replace(tzinfo=None)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One company in one quarter. `run.<table>` is a canonical table as it was known at the quarter's end."""
+
+    quarter: Quarter
+    data: Path
+    out: Path
+    extract: extracts.Extract
+    _frames: dict = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def settings(self):
+        """The company's settings (`icp.yml`)."""
+        return self.extract.settings
+
+    @property
+    def as_of(self) -> date:
+        """The quarter's last day."""
+        return self.quarter.as_of
+
+    @property
+    def cutoff(self) -> datetime:
+        """The first moment that does not exist yet, naive UTC."""
+        return self.quarter.cutoff(self.settings.timezone)
+
+    @property
+    def work(self) -> Path:
+        """The working folder of this quarter."""
+        return self.out / ".work" / str(self.quarter)
+
+    @property
+    def run_id(self) -> str:
+        """Eight characters of the hash of contents, settings, quarter and code; never of paths or times."""
+        return extracts.run_id(self.extract, str(self.quarter))
+
+    def __getattr__(self, name: str) -> pd.DataFrame:
+        if name.startswith("_") or name not in TABLES or hasattr(type(self), name):
+            raise AttributeError(f"run has no '{name}'. {hint(name, [*TABLES, 'accounts', 'save', 'table', 'check'])}")
+        if name not in self._frames:
+            self._frames[name] = self._expression(name).to_pandas()
+        return self._frames[name]
+
+    def _expression(self, name: str):
+        """The canonical table, cut at the quarter's end, still in the engine."""
+        relevant = self.settings.relevant
+        options = {"types": relevant.types, "min_amount": relevant.min_amount}
+        return account_table.cut(self._whole(name), name, self.cutoff, **options)
+
+    def _whole(self, name: str):
+        """The validated table, rows after the quarter included: nothing of it may be shown but counts."""
+        return self._engine.read_parquet(escape_path(self.extract.path(name)), table_name=name)
+
+    @cached_property
+    def _engine(self):
+        return ibis.duckdb.connect()
+
+    @cached_property
+    def accounts(self) -> pd.DataFrame:
+        """The account table: one row an account, canonical columns plus derived ones (`accounts.build`)."""
+        return account_table.build(*map(self._expression, ("accounts", "opportunities", "account_history")))
+
+    @cached_property
+    def visible(self) -> pd.DataFrame:
+        """Rows of each table dated by as-of: table, n_visible.
+
+        For opportunities also n_relevant, n_won (of these), n_won_other (of the others), n_won_later (relevant, won
+        after as-of, so open here) and n_won_ever (of all rows dated by as-of, whenever won).
+        """
+        rows = []
+        for name in TABLES:
+            row = {"table": name, "n_visible": int(self._expression(name).count().execute())}
+            if name == "opportunities":
+                won, relevant = self.opportunities["status"] == "won", self.opportunities["is_relevant"]
+                counts = {"n_relevant": relevant, "n_won": won & relevant, "n_won_other": won & ~relevant}
+                row |= {count: int(rows_in.sum()) for count, rows_in in counts.items()}
+                whole, wanted = self._whole(name), self.settings.relevant
+                ever = whole.filter((whole.status == "won") & (whole.created_at < self.cutoff))
+                relevant_ever = ever.filter(account_table.is_relevant(ever, wanted.types, wanted.min_amount))
+                row["n_won_ever"] = int(ever.count().execute())
+                row["n_won_later"] = int(relevant_ever.count().execute()) - row["n_won"]
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    @property
+    def traits(self) -> dict[str, dict]:
+        """Attribute -> how it is cut into levels (bins, quantiles, kind), as declared in icp.yml."""
+        return {name: trait.model_dump() for name, trait in self.settings.traits.items()}
+
+    @property
+    def n_rows(self) -> dict[str, int]:
+        """Table -> rows dated by as-of."""
+        return dict(zip(self.visible["table"], self.visible["n_visible"], strict=True))
+
+    @property
+    def files(self) -> set[str]:
+        """Names of the settings files in the company's folder."""
+        return {path.name for path in self.data.glob("*.yml")}
+
+    def value_options(self, measure: pd.DataFrame) -> dict:
+        """Return the keywords of the value measure: cutoff, measure, gross_margin_rate and, for retention, revenue.
+
+        Parameters
+        ----------
+        measure : DataFrame
+            The row of `value.choose_measure`.
+        """
+        used = measure["measure"].iloc[0]
+        return {
+            "cutoff": self.cutoff,
+            "measure": used,
+            "gross_margin_rate": self.settings.gross_margin_rate,
+            "revenue": self.revenue if used == "retention" else None,
+        }
+
+    def save(self, frame: pd.DataFrame, name: str) -> pd.DataFrame:
+        """Write a result table to ``tables/<name>.csv`` and return it.
+
+        UTF-8, one header row, ten significant digits; a text cell that a spreadsheet would run is prefixed with '.
+        """
+        _check_name(name)
+        (self.work / "tables").mkdir(parents=True, exist_ok=True)
+        target = self.work / "tables" / f"{name}.csv"
+        passing = target.with_suffix(".part")
+        safe = frame.map(safe_cell) if len(frame) else frame
+        safe.to_csv(passing, index=False, float_format="%.10g", encoding="utf-8", lineterminator="\n")
+        passing.replace(target)
+        return frame
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Read a result table of this quarter: from the working folder, else from the report.
+
+        Raises
+        ------
+        DataError
+            No notebook has saved it yet.
+        """
+        for folder in (self.work, self.out / str(self.quarter)):
+            if (folder / "tables" / f"{_check_name(name)}.csv").exists():
+                return read_table(folder / "tables" / f"{name}.csv")
+        raise DataError(
+            f"{name}: not there yet for {self.quarter}. Run `make report`, or the notebook that saves it, first."
+        )
+
+    def tables(self, prefix: str) -> pd.DataFrame:
+        """Return the result tables of this quarter whose names start with `prefix`, stacked in their order."""
+        folders = [self.work / "tables", self.out / str(self.quarter) / "tables"]
+        names = sorted({path.stem for folder in folders for path in folder.glob(f"{_check_name(prefix)}*.csv")})
+        frames = [frame for name in names if len(frame := self.table(name))]
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+    def previous(self, name: str) -> pd.DataFrame:
+        """Read a table that last quarter's report printed; without one, an empty frame."""
+        path = self.out / str(self.quarter.previous) / "tables" / f"{_check_name(name)}.csv"
+        return read_table(path) if path.exists() else pd.DataFrame()
+
+    def save_profile(self, profile: dict) -> dict:
+        """Write ``profile.yml`` and return the profile."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        text = yaml.safe_dump(profile, allow_unicode=True, sort_keys=False, width=110)
+        (self.work / "profile.yml").write_text(text, encoding="utf-8")
+        return profile
+
+    def check(self, passed: bool, words: str):
+        """Raise if a check did not pass; else return it as a line with a tick."""
+        if not passed:
+            raise DataError(f"check failed: {words}")
+        from icp_lib import display
+
+        return display.passed(words)
+
+
+def start_run(quarter: str, data: str, out: str) -> Run:
+    """Open a company's quarter: the first line of every notebook.
+
+    Parameters
+    ----------
+    quarter : str
+        '2026-Q3'.
+    data, out : str
+        The company's folder and where reports go; relative paths mean from the repository root.
+
+    Returns
+    -------
+    Run
+    """
+    from icp_lib import display
+
+    data_folder, out_folder = REPOSITORY / Path(data).expanduser(), REPOSITORY / Path(out).expanduser()
+    when = Quarter.parse(quarter, load_settings(data_folder).fiscal_year_start)
+    extract = extracts.load(data_folder, out_folder, raw=_raw_of(out_folder, when, data_folder))
+    display.set_currency(extract.settings.currency)
+    return Run(when, data_folder, out_folder, extract)
+
+
+def _raw_of(out: Path, quarter: Quarter, data: Path) -> str | None:
+    """Where `make report` was told that the files lie, so that a notebook opened by hand reads the same ones."""
+    note = out / ".work" / str(quarter) / "raw.json"
+    said = json.loads(note.read_text(encoding="utf-8")) if note.exists() else {}
+    return said.get("raw") if said.get("data") == str(data) else None
+
+
+def safe_cell(cell):
+    """Return a cell that no spreadsheet takes for a formula; `plain_cell` is its inverse.
+
+    Examples
+    --------
+    >>> safe_cell("=1+1"), safe_cell(-5), safe_cell("a-b")
+    ("'=1+1", -5, 'a-b')
+    """
+    return f"'{cell}" if isinstance(cell, str) and cell.lstrip(_QUIET).startswith(FORMULA) else cell
+
+
+def plain_cell(cell):
+    """Return a cell as it was before `safe_cell`.
+
+    Examples
+    --------
+    >>> plain_cell("'=1+1"), plain_cell("'tis")
+    ('=1+1', "'tis")
+    """
+    is_prefixed = isinstance(cell, str) and cell[:1] == "'" and cell.lstrip(_QUIET).startswith(FORMULA)
+    return cell[1:] if is_prefixed else cell
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a result table back: only an empty cell is missing, and an id or 00012 stays text."""
+    frame = pd.read_csv(path, dtype="str", keep_default_na=False, na_values=[""], encoding="utf-8")
+    return frame.apply(_restore)
+
+
+def _restore(column: pd.Series) -> pd.Series:
+    """Numbers and true / false as such where every cell is one, else text."""
+    cells = column.dropna()
+    if cells.isin(["True", "False"]).all() and len(cells):
+        return column.map({"True": True, "False": False})
+    if str(column.name).endswith("_id") or not cells.str.fullmatch(_NUMBER).all():
+        return column.map(plain_cell, na_action="ignore")
+    return pd.to_numeric(column)
+
+
+def _check_name(name: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise DataError(f"table name {name!r}: use small letters, digits and _.")
+    return name

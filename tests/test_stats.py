@@ -1,0 +1,131 @@
+"""Estimators against other implementations, a planted truth, and the table of verdicts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+from statsmodels.genmod.families import Poisson
+from statsmodels.genmod.generalized_linear_model import GLM
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
+
+from icp_lib import stats
+from icp_lib.checks import DataError
+
+
+def simulate(seed: int, n: int = 400):
+    rng = np.random.default_rng(seed)
+    inside, cluster = rng.random(n) < 0.3, rng.integers(0, n // 2, n)
+    e = rng.gamma(2, 1, n)
+    m = np.where(rng.random(n) < 0.3, rng.lognormal(0, 0.8, n), 0.0) * e
+    return m, e, inside, cluster
+
+
+def test_lift_and_its_error_equal_a_poisson_regression_with_clustered_sandwich():
+    """A Poisson model of m with offset log(e) and one dummy is saturated: its coefficient is the log lift, and its
+    sandwich (no small-sample factor) the sum of squared cluster influences."""
+    for seed in range(5):
+        m, e, inside, cluster = simulate(seed)
+        design = np.column_stack([np.ones(len(m)), inside])
+        fitted = GLM(m, design, family=Poisson(), offset=np.log(e)).fit(
+            cov_type="cluster", cov_kwds={"groups": cluster, "use_correction": False}
+        )
+        found = stats.estimate_lift(m, e, inside, cluster, n_won=10_000)
+        assert np.log(found.value) == pytest.approx(fitted.params[1], abs=1e-8)  # both solve the same score equation
+        half = (np.log(found.high) - np.log(found.low)) / 2
+        assert half == pytest.approx(1.9602 * fitted.bse[1], rel=1e-4)  # t with 9,999 degrees of freedom
+
+
+def test_lift_interval_uses_t_with_wins_less_one():
+    m, e, inside, cluster = simulate(1)
+    few, many = (stats.estimate_lift(m, e, inside, cluster, n_won=n) for n in (5, 10_000))
+    ratio = np.log(few.high / few.value) / np.log(many.high / many.value)
+    assert ratio == pytest.approx(2.7764 / 1.9602, rel=1e-4)  # tables of t: 4 and 9,999 degrees of freedom
+
+
+@given(st.integers(0, 10_000), st.floats(0.01, 1000))
+@settings(max_examples=30, deadline=None)
+def test_lift_does_not_change_with_the_unit_or_the_order(seed, scale):
+    m, e, inside, cluster = simulate(seed, 60)
+    order = np.random.default_rng(seed).permutation(60)
+    one = stats.estimate_lift(m, e, inside, cluster, 9)
+    two = stats.estimate_lift(m[order] * scale, e[order] * scale, inside[order], cluster[order], 9)
+    np.testing.assert_allclose(one, two, rtol=1e-9, equal_nan=True)  # sums in another order differ in the last digits
+
+
+def test_lift_undefined_is_nan_never_zero():
+    ones, inside = np.ones(4), np.array([True, True, False, False])
+    assert np.isnan(stats.estimate_lift(ones * ~inside, ones, inside, np.arange(4), 2).low)
+    assert np.isnan(stats.estimate_lift(ones * inside, ones, inside, np.arange(4), 2).value)  # the rest brought nothing
+    assert np.isnan(stats.estimate_lift(ones, ones, inside, np.arange(4), 1).low)
+    with pytest.raises(DataError, match="conf_level: 95 must be between"):
+        stats.estimate_lift(ones, ones, inside, np.arange(4), 2, conf_level=95)
+
+
+@pytest.mark.parametrize(("events", "n"), [(0, 10), (3, 10), (147, 431), (10, 10), (1, 1)])
+def test_wilson_equals_statsmodels(events, n):
+    found = stats.estimate_proportion(np.arange(n) < events, np.arange(n))
+    np.testing.assert_allclose(found[1:3], proportion_confint(events, n, method="wilson"), atol=1e-12)
+
+
+def test_proportion_of_duplicated_clusters_is_as_wide_as_of_the_clusters():
+    """Every unit twice in its cluster is no new information: the effective size is the number of clusters."""
+    event = np.arange(60) < 20
+    once = stats.estimate_proportion(event, np.arange(60))
+    twice = stats.estimate_proportion(np.repeat(event, 2), np.repeat(np.arange(60), 2))
+    np.testing.assert_allclose(once[:3], twice[:3], atol=1e-12)
+
+
+@pytest.mark.parametrize("counts", [(56, 70, 48, 80), (9, 10, 3, 10), (6, 7, 2, 7), (0, 10, 0, 20), (10, 10, 0, 20)])
+def test_newcombe_equals_statsmodels(counts):
+    found = stats.estimate_difference(*counts)
+    expected = confint_proportions_2indep(*counts, method="newcomb", compare="diff")
+    np.testing.assert_allclose(found[1:3], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [6, 11, 12, 50, 501])
+def test_median_interval_has_the_coverage_that_the_binomial_gives(n):
+    found = stats.estimate_median(np.arange(1, n + 1))
+    below = int(found.low) - 1  # order statistics are their own ranks here
+    assert found.low + found.high == n + 1
+    assert binomtest(below, n, 0.5, alternative="less").pvalue <= 0.025
+    assert binomtest(below + 1, n, 0.5, alternative="less").pvalue > 0.025
+
+
+def test_median_without_enough_values_has_no_interval():
+    assert np.isnan(stats.estimate_median([1, 2, 3]).low)
+    assert np.isnan(stats.estimate_median([]).value)
+
+
+@given(st.lists(st.floats(1e-6, 1), min_size=1, max_size=20))
+@settings(max_examples=50, deadline=None)
+def test_holm_equals_statsmodels(p_values):
+    np.testing.assert_allclose(stats.adjust_holm(p_values), multipletests(p_values, method="holm")[1], atol=1e-12)
+
+
+def test_holm_does_not_count_what_is_missing():
+    np.testing.assert_allclose(stats.adjust_holm([0.01, np.nan, 0.04]), [0.02, np.nan, 0.04])
+
+
+HELD = {"holdout_lift": 1.5, "holdout_p": 0.01, "holdout_p_below": 0.99, "holdout_expected_won": 40}
+
+
+@pytest.mark.parametrize(("word", "arguments", "more"), [
+    ("not enough data", (49, 20, 3.0, 0.001), HELD),
+    ("not enough data", (500, 14, 3.0, 0.001), HELD),
+    ("contradicted", (500, 90, 3.0, 0.001), HELD | {"holdout_lift": 0.6, "holdout_p": 1.0, "holdout_p_below": 0.02}),
+    ("contradicted", (500, 90, 3.0, 0.001), HELD | {"is_reversed": True}),
+    ("explained by the rep", (500, 90, 3.0, 0.001), HELD | {"explained_by": "the rep"}),
+    ("untested", (500, 90, 3.0, 0.001), HELD | {"holdout_expected_won": 14.9}),
+    ("untested", (500, 90, 3.0, 0.001), {}),
+    ("confirmed", (500, 90, 3.0, 0.05), HELD | {"holdout_p": 0.05}),
+    ("promising", (500, 90, 3.0, 0.001), HELD | {"holdout_p": 0.2}),
+    ("promising", (500, 90, 3.0, 0.2), HELD),
+    ("not supported", (500, 90, 3.0, 0.001), HELD | {"holdout_p": 0.4, "holdout_lift": 0.9, "holdout_p_below": 0.3}),
+    ("not supported", (500, 90, 3.0, 0.2), {}),
+])  # fmt: skip
+def test_verdict_is_the_first_rule_that_applies(word, arguments, more):
+    assert stats.verdict(*arguments, **more) == word
