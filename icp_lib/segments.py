@@ -1,0 +1,288 @@
+"""Which groups of accounts are worth most (notebook 01)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+
+from icp_lib import stats, value
+from icp_lib.checks import check_in
+from icp_lib.rules import Segment, build_levels
+
+VERDICT_ORDER = (
+    "confirmed",
+    "promising",
+    "contradicted",
+    "untested",
+    "explained by",
+    "not supported",
+    "not enough data",
+)
+CLAIM_COLUMNS = [
+    "claim_id",
+    "claim",
+    "segment_id",
+    "metric",
+    "estimate",
+    "conf_low",
+    "conf_high",
+    "n",
+    "hypotheses",
+    "estimate_found",
+    "p_adjusted",
+    "holdout_p_adjusted",
+    "explained_by",
+    "verdict",
+    "note",
+]
+
+
+def estimate_levels(
+    accounts: pd.DataFrame,
+    opportunities: pd.DataFrame,
+    traits: dict[str, dict],
+    *,
+    cutoff: datetime,
+    measure: str = "margin_per_day",
+    gross_margin_rate: float = 1.0,
+    revenue: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Value, win rate and cycle of every level of every trait against the rest: `segment_levels`.
+
+    Single traits on all data up to as-of; nothing is kept aside, so no level can be better than untested. p-values are
+    Holm-adjusted over all levels with enough data.
+
+    Returns
+    -------
+    DataFrame
+        One row a level, sorted by verdict, then by the lower bound of the lift, then attribute and level.
+    """
+    frames = _frames(accounts, opportunities, cutoff, measure, gross_margin_rate, revenue)
+    rows = [
+        {"attribute": attribute, "level": level, **_estimate_segment(segment, accounts, *frames)}
+        for attribute, level, segment in build_levels(accounts, traits)
+    ]
+    if not rows:
+        return pd.DataFrame(columns=["attribute", "level", "segment_id", "segment", "verdict", "note"])
+    table = pd.DataFrame(rows)
+    enough = (table["n_opportunities"] >= stats.MIN_OPPORTUNITIES) & (table["n_won"] >= stats.MIN_WON)
+    table["p_adjusted"] = stats.adjust_holm(table["p_value"].where(enough))
+    table["verdict"] = [
+        stats.verdict(row.n_opportunities, row.n_won, row.lift, row.p_adjusted) for row in table.itertuples()
+    ]
+    table["note"] = [_note(row, measure) for row in table.itertuples()]
+    return _sort_by_verdict(table, "lift_low", ["attribute", "level"])
+
+
+def _frames(accounts, opportunities, cutoff, measure, gross_margin_rate, revenue):
+    """Units for the measure, and for the one always shown beside it: per opportunity."""
+    keywords = {"cutoff": cutoff, "gross_margin_rate": gross_margin_rate}
+    units = value.build_units(opportunities, accounts, measure=measure, revenue=revenue, **keywords)
+    beside = "margin_per_opportunity" if measure.startswith("margin") else "win_rate"
+    return units, value.build_units(opportunities, accounts, measure=beside, **keywords), measure
+
+
+def _estimate_segment(
+    segment: Segment, accounts: pd.DataFrame, units: pd.DataFrame, per_deal: pd.DataFrame, measure: str
+) -> dict:
+    """All figures of one segment."""
+    members = accounts["account_id"].to_numpy()[segment.mask(accounts)]
+    inside, deal_inside = (frame["account_id"].isin(members).to_numpy() for frame in (units, per_deal))
+    deals = per_deal[deal_inside]
+    lift = _lift(units, inside)
+    lift_per_deal = _lift(per_deal, deal_inside)
+    day_rest = _rest_value(units, inside) if measure == "margin_per_day" else np.nan
+    deal_rest = _rest_value(per_deal, deal_inside) if measure.startswith("margin") else np.nan
+    mature = deals[deals["is_mature"]]
+    rest = per_deal[~deal_inside & per_deal["is_mature"]]
+    row = {
+        "segment_id": segment.segment_id,
+        "segment": segment.name,
+        "conditions": segment.to_json(),
+        "n_accounts": len(members),
+        "n_opportunities": int(inside.sum()),
+        "n_won": int(units.loc[inside, "is_won"].sum()),
+    }
+    estimates = {
+        "lift": lift,
+        "margin_per_day": _times(lift, day_rest),
+        "win_rate": _win_rate(mature),
+        "cycle_median_days": _cycle(mature),
+        "lift_per_opportunity": lift_per_deal,
+        "margin_per_opportunity": _times(lift_per_deal, deal_rest),
+    }
+    for name, found in estimates.items():
+        row |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+    open_deals = deals[deals["is_open"]]
+    row |= {
+        "margin_per_day_rest": day_rest,
+        "win_rate_rest": _win_rate(rest).value,
+        "cycle_median_days_rest": _cycle(rest).value,
+        "n_mature": len(mature),
+    }
+    return row | {
+        "stale_rate": open_deals["is_mature"].mean() if len(open_deals) else np.nan,
+        **_largest(units, inside),
+        "p_value": lift.p_value,
+    }
+
+
+def _win_rate(mature: pd.DataFrame) -> stats.Estimate:
+    """Won within a year among deals old enough; below the minimum of deals no figure."""
+    if len(mature) < stats.MIN_OPPORTUNITIES:
+        return stats.Estimate(np.nan, np.nan, np.nan)
+    return stats.estimate_proportion(mature["is_won"].to_numpy(), pd.factorize(mature["family_id"])[0])
+
+
+def _cycle(mature: pd.DataFrame) -> stats.Estimate:
+    """Median days to a win within a year; below the minimum of wins no figure."""
+    days = mature["days"].dropna().to_numpy()
+    return stats.estimate_median(days) if len(days) >= stats.MIN_WON else stats.Estimate(np.nan, np.nan, np.nan)
+
+
+def _lift(units: pd.DataFrame, inside: np.ndarray) -> stats.Estimate:
+    cluster = pd.factorize(units["family_id"])[0]
+    return stats.estimate_lift(units["m"], units["e"], inside, cluster, n_won=int(units.loc[inside, "is_won"].sum()))
+
+
+def _rest_value(units: pd.DataFrame, inside: np.ndarray) -> float:
+    """The rest's m per d among opportunities old enough to have had their 365 days; NaN where there is none."""
+    rest = units[~inside & units["is_mature"].to_numpy()]
+    return rest["m"].sum() / rest["d"].sum() if rest["d"].sum() > 0 else np.nan
+
+
+def _times(lift: stats.Estimate, base: float) -> stats.Estimate:
+    return stats.Estimate(lift.value * base, lift.low * base, lift.high * base)
+
+
+def _largest(units: pd.DataFrame, inside: np.ndarray) -> dict:
+    """How much of the value one account holds, and the lift without it."""
+    by_account = units[inside].groupby("account_id")["m"].sum()
+    if by_account.sum() <= 0:
+        return {"share_largest": np.nan, "lift_without_largest": np.nan}
+    without = (units["account_id"] != by_account.idxmax()).to_numpy()
+    return {
+        "share_largest": by_account.max() / by_account.sum(),
+        "lift_without_largest": _lift(units[without], inside[without]).value,
+    }
+
+
+def _note(row, measure: str) -> str:
+    """What a reader must know of one level."""
+    if row.verdict == "not enough data":
+        return (
+            f"{row.n_won:,} won of the {stats.MIN_WON} needed"
+            if row.n_won < stats.MIN_WON
+            else f"{row.n_opportunities:,} deals of the {stats.MIN_OPPORTUNITIES} needed"
+        )
+    notes = []
+    if row.n_mature < stats.MIN_OPPORTUNITIES:
+        notes.append(f"{row.n_mature:,} deals are a year old, {stats.MIN_OPPORTUNITIES} are needed for a win rate")
+    if measure == "margin_per_day" and np.isnan(row.margin_per_day_rest):
+        notes.append("No deal of the rest is a year old, so there is no value in money yet")
+    if measure == "margin_per_day" and (row.lift > 1) != (row.lift_per_opportunity > 1):
+        notes.append(
+            "Per deal it is on the other side of the rest"
+            + (f"; {row.stale_rate:.0%} of its open deals are over a year old" if row.stale_rate > 0 else "")
+        )
+    return ". ".join(notes)
+
+
+def _sort_by_verdict(table: pd.DataFrame, by: str, then: list[str]) -> pd.DataFrame:
+    """Sort by verdict, then by value, then by name: the order has a meaning and is always the same."""
+    place = {word: number for number, word in enumerate(VERDICT_ORDER)}
+    rank = table["verdict"].map(lambda word: place.get(word, place["explained by"]))
+    order = table.assign(_rank=rank, _by=-table[by]).sort_values(
+        ["_rank", "_by", *then], kind="stable", na_position="last"
+    )
+    return order.drop(columns=["_rank", "_by"]).reset_index(drop=True)
+
+
+def build_claims(levels: pd.DataFrame, metric: str = "lift", most: int = 6) -> pd.DataFrame:
+    """Return the first claims of notebook 01, one row a claim, in the order of `levels`: `claims_01`.
+
+    Parameters
+    ----------
+    levels : DataFrame
+        `segment_levels`.
+    metric : str
+        The metric of `estimate`, the lift over the rest.
+    most : int
+        At most so many; levels without enough data make no claim, and a missing value describes nobody.
+    """
+    if levels.empty:
+        return pd.DataFrame(columns=CLAIM_COLUMNS)
+    offered = levels[(levels["verdict"] != "not enough data") & (levels["level"] != "Missing")]
+    top = offered.head(most)
+    side = np.where(top["lift"] > 1, "more", "less")
+    return pd.DataFrame(
+        {
+            "claim_id": "01-" + top["segment_id"],
+            "claim": top["segment"] + " are worth " + side + " than the rest.",
+            "segment_id": top["segment_id"],
+            "metric": metric,
+            "estimate": top["lift"],
+            "conf_low": top["lift_low"],
+            "conf_high": top["lift_high"],
+            "n": top["n_opportunities"],
+            "hypotheses": len(offered),
+            "estimate_found": top["lift"],
+            "p_adjusted": top["p_adjusted"],
+            "holdout_p_adjusted": np.nan,
+            "explained_by": "",
+            "verdict": top["verdict"],
+            "note": "",
+        },
+        columns=CLAIM_COLUMNS,
+    ).reset_index(drop=True)
+
+
+def pick_levels(levels: pd.DataFrame, side: str = "all", most: int = 12) -> pd.DataFrame:
+    """Return the columns that a reader compares; columns without any value are left out.
+
+    Parameters
+    ----------
+    levels : DataFrame
+        `segment_levels`.
+    side : {'all', 'better'}
+        better: only levels with enough data above the rest, the highest lower bound first, at most `most`.
+    """
+    check_in(side, ("all", "better"), "side")
+    table = levels
+    if side == "better" and len(levels):
+        able = (levels["verdict"] != "not enough data") & (levels["lift"] > 1) & (levels["level"] != "Missing")
+        table = levels[able].sort_values("lift_low", ascending=False, kind="stable").head(most)
+    shown = {"margin_per_day": True, "win_rate": False, "cycle_median_days": False}
+    columns = ["segment", "lift", "lift_low", "lift_high"]
+    for name, with_range in shown.items():
+        if name in table and table[name].notna().any():
+            columns += [name, f"{name}_low", f"{name}_high"] if with_range else [name]
+    return table.reindex(columns=[*columns, "n_opportunities", "verdict", "note"])
+
+
+def find_disagreement(levels: pd.DataFrame) -> pd.DataFrame:
+    """Return the levels with enough data that stand on different sides of the rest per selling day and per deal."""
+    enough = levels["verdict"] != "not enough data"
+    table = levels[enough & ((levels["lift"] > 1) != (levels["lift_per_opportunity"] > 1))]
+    return table[
+        [
+            "segment",
+            "lift",
+            "lift_low",
+            "lift_high",
+            "lift_per_opportunity",
+            "lift_per_opportunity_low",
+            "lift_per_opportunity_high",
+            "stale_rate",
+            "n_opportunities",
+            "verdict",
+        ]
+    ]
+
+
+def pick_largest(levels: pd.DataFrame, most: int = 12) -> pd.DataFrame:
+    """Return, for the first levels, how much of the value the largest account holds and the lift without it."""
+    columns = ["segment", "n_accounts", "n_won", "share_largest", "lift", "lift_without_largest", "verdict"]
+    return levels.reindex(columns=columns).head(most)
