@@ -1,0 +1,289 @@
+"""Numbers in words: how a value, a range and a column's name are written, decided by the column's name alone."""
+
+from __future__ import annotations
+
+import math
+from datetime import date
+
+from icp_lib.schemas import METRICS
+
+SYMBOLS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "INR": "₹"}
+UNITS = {"days": "days", "months": "months"}
+_MONEY_WORDS = {"margin", "revenue", "amount", "cost", "cac", "spend", "price", "paid", "received", "ltv"}
+_ALIKE = ("estimate", "conf_low", "conf_high", "comparison", "rest", "estimate_found")
+_NAMES = {
+    "n": "n",
+    "segment": "Segment",
+    "explained_by": "Explained by",
+    "p_value": "Chance of luck",
+    "reachable_accounts": "Accounts in reach",
+    "stability_rate": "Found again in resamples",
+    "conf_level": "Level",
+    "holdout_p_adjusted": "Chance of luck, newer deals",
+    "coverage_won_rate": "Filled in, won",
+    "coverage_lost_rate": "Filled in, lost",
+    "gap_rate": "Gap, won less lost",
+    "estimate": "Estimate",
+    "is_emerging": "New",
+}
+
+_FLAGS = ("bool", "bool_")
+
+_symbol = "€"
+
+
+def set_currency(code: str) -> str:
+    """Set the currency in which money is written and return its symbol; a run calls this once, at its start.
+
+    Examples
+    --------
+    >>> set_currency("CHF")
+    'CHF '
+    >>> set_currency("EUR")
+    '€'
+    """
+    global _symbol
+    _symbol = SYMBOLS.get(code.upper(), f"{code.upper()} ")
+    return _symbol
+
+
+def is_missing(value) -> bool:
+    """Return whether a cell has no value: None, NaN, NaT, NA or an empty text."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return True
+    try:
+        return bool(value != value)
+    except (TypeError, ValueError):
+        return type(value).__name__ == "NAType"
+
+
+def stem_of(column: str) -> str:
+    """Return the measure behind a column: without ``holdout_``, ``_found``, ``_low``, ``_high``.
+
+    Examples
+    --------
+    >>> stem_of("holdout_lift_low")
+    'lift'
+    """
+    stem = column.removeprefix("holdout_")
+    for suffix in ("_low", "_high", "_found"):
+        stem = stem.removesuffix(suffix)
+    return stem
+
+
+def format_of(column: str, metric: str | None = None) -> str:
+    """Return how a column is written: money, rate, points, days, months, count, ratio, number, p or date.
+
+    `metric` is the row's metric: it decides for `estimate`, `conf_low`, `conf_high`, `comparison`, `rest`.
+
+    Examples
+    --------
+    >>> format_of("margin_per_day_low"), format_of("stability_rate"), format_of("estimate", "win_rate")
+    ('money', 'rate', 'rate')
+    """
+    stem = stem_of(metric if column in _ALIKE and metric and not is_missing(metric) else column)
+    if stem in METRICS:
+        return METRICS[stem].format
+    known = next((name for name in METRICS if stem.startswith(f"{name}_")), None)
+    if known:
+        return METRICS[known].format
+    words = stem.split("_")
+    by_end = {
+        "rate": "rate",
+        "share": "rate",
+        "days": "days",
+        "months": "months",
+        "at": "date",
+        "date": "date",
+        "lift": "ratio",
+        "ratio": "ratio",
+        "accounts": "count",
+        "won": "count",
+    }
+    if words[0] == "n" or stem in ("rows", "count"):
+        return "count"
+    if words[0] == "gap" and words[-1] == "rate":
+        return "points"
+    if words[0] == "p":
+        return "p"
+    if words[-1] in by_end:
+        return by_end[words[-1]]
+    if words[0] in ("lift", "share"):
+        return "ratio" if words[0] == "lift" else "rate"
+    return "money" if _MONEY_WORDS & set(words) else "number"
+
+
+def column_name(column: str) -> str:
+    """Return the name that a reader sees for a column.
+
+    Examples
+    --------
+    >>> column_name("margin_per_day"), column_name("holdout_lift"), column_name("n_contacts")
+    ('Margin per selling day', 'Times the rest, newer deals', 'Contacts')
+    """
+    if column in _NAMES:
+        return _NAMES[column]
+    stem = stem_of(column)
+    known = stem if stem in METRICS else next((name for name in METRICS if stem.startswith(f"{name}_")), None)
+    if known:
+        text = ", ".join([METRICS[known].name, *([stem[len(known) + 1 :].replace("_", " ")] if stem != known else [])])
+    else:
+        text = stem.removeprefix("n_").removeprefix("is_").removeprefix("has_")
+        for suffix in ("_rate", "_days", "_months", "_at"):
+            text = text.removesuffix(suffix) or text
+        text = text.replace("_", " ").strip().capitalize()
+    return (
+        text
+        + (", newer deals" if column.startswith("holdout_") else "")
+        + (", when found" if column.endswith("_found") else "")
+    )
+
+
+def _exponent(numbers: list[float], width: float | None, kind: str) -> int:
+    """Return the power of ten of the last digit shown: about a tenth of the range's width, three significant."""
+    largest = max((abs(number) for number in numbers), default=0.0)
+    if width and kind == "ratio" and largest < 10:
+        return -1 if width >= 0.2 else -2
+    if width:
+        last = math.floor(math.log10(width / 4.5))
+    elif kind == "count":
+        return 0
+    elif kind == "money":
+        last = 0 if largest >= 10 or largest == 0 else -2
+    elif kind in ("rate", "points"):
+        last = 0 if 10 <= largest <= 99 or largest in (0, 100) else -1
+    elif kind in UNITS:
+        last = 0 if largest >= 10 else -1
+    elif kind == "ratio":
+        last = -1 if largest >= 1 else -2
+    else:
+        last = math.floor(math.log10(largest)) - 2 if largest else 0
+    return max(last, math.floor(math.log10(largest)) - 2) if largest else last
+
+
+def _plain(number: float, last: int, kind: str, trim: bool) -> str:
+    """Write a number down to its last digit, with thousands and a true minus; `trim` drops a closing .0."""
+    rounded = round(number, -last) + 0.0
+    text = f"{rounded:,.{max(0, -last)}f}"
+    if trim and kind != "ratio" and "." in text and float(rounded).is_integer():
+        text = text.split(".")[0]
+    elif trim and kind == "number" and "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return text.replace("-", "−")
+
+
+def _with_unit(text: str, kind: str) -> str:
+    if kind == "money":
+        return f"−{_symbol}{text[1:]}" if text.startswith("−") else f"{_symbol}{text}"
+    if kind in UNITS:
+        return f"{text} {UNITS[kind].removesuffix('s') if text == '1' else UNITS[kind]}"
+    return text + {"rate": "%", "points": " pt", "ratio": "×"}.get(kind, "")
+
+
+def _format_p(value: float) -> str:
+    if value < 0.001:
+        return "under 0.001"
+    return f"{value:.3f}" if value < 0.1 else f"{min(value, 0.99):.2f}" if value < 1 else "1"
+
+
+def _as_number(value) -> float | None:
+    if is_missing(value) or isinstance(value, str) or type(value).__name__ in _FLAGS:
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _format_text(value) -> str:
+    if isinstance(value, date):
+        return f"{value.day} {value:%b %Y}"
+    if type(value).__name__ in _FLAGS:
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple, set)):
+        return ", ".join(map(str, value))
+    return str(value)
+
+
+def format_value(value, column: str, low=None, high=None, metric: str | None = None, unit: bool = True) -> str:
+    """Write one value as its column asks; its range decides the digits.
+
+    Parameters
+    ----------
+    value : scalar
+        Number, text, flag or date. Missing becomes ``not measured``; an infinite number ``not reached``.
+    column : str
+        The column's name: its metric or suffix decides unit and digits (rates are 0 to 1 and become per cent).
+    low, high : float, optional
+        The range of the value.
+    metric : str, optional
+        The row's metric, for long tables whose column is `estimate`.
+    unit : bool
+        Whether the unit is written.
+
+    Examples
+    --------
+    >>> format_value(44.72, "margin_per_day", 38.2, 51.3), format_value(0.342, "win_rate"), format_value(3, "n_won")
+    ('€45', '34%', '3')
+    """
+    if is_missing(value):
+        return "not measured"
+    number = _as_number(value)
+    if number is None:
+        return _format_text(value)
+    kind = format_of(column, metric)
+    if math.isinf(number):
+        return "not reached"
+    if kind == "p":
+        return _format_p(number)
+    if kind == "date":
+        return str(value)
+    scale = 100 if kind in ("rate", "points") else 1
+    if kind == "rate" and 0 < number < 0.0005:
+        return "under 0.1%" if unit else "under 0.1"
+    ends = [scale * end for end in map(_as_number, (low, high)) if end is not None and math.isfinite(end)]
+    width = ends[1] - ends[0] if len(ends) == 2 and ends[1] > ends[0] else None
+    last = _exponent([scale * number, *ends], width, kind)
+    text = _plain(scale * number, last, kind, trim=width is None)
+    return _with_unit(text, kind) if unit else text
+
+
+def format_range(low, high, column: str, value=None, metric: str | None = None, unit: bool = False) -> str:
+    """Write a range, ``38 to 51``; with `unit` as in a sentence of its own, ``€38 to €51`` or ``28 to 34 days``.
+
+    An end that the data do not reach is written ``not reached``; a range without ends is an empty text.
+
+    Examples
+    --------
+    >>> format_range(38.2, 51.3, "margin_per_day"), format_range(28, 34, "cycle_median_days", unit=True)
+    ('38 to 51', '28 to 34 days')
+    """
+    if _as_number(low) is None and _as_number(high) is None:
+        return ""
+    kind, finite = format_of(column, metric), []
+    ends = [math.inf if number is None else number for number in map(_as_number, (low, high))]
+    others = [end for end in (*ends, _as_number(value)) if end is not None and math.isfinite(end)]
+    width_from = ends if all(map(math.isfinite, ends)) else [min(others), max(others)] if others else [None, None]
+    last_unit = max((i for i in (0, 1) if math.isfinite(ends[i])), default=None)
+    for i, end in enumerate(ends):
+        here = unit and (i == last_unit or kind not in UNITS)
+        finite.append(format_value(end, column, *width_from, metric=metric, unit=here))
+    return " to ".join(finite)
+
+
+def format_interval(value, low, high, column: str, metric: str | None = None, unit: bool = True) -> str:
+    """Write a value with its range, the unit once.
+
+    Examples
+    --------
+    >>> format_interval(44.72, 38.2, 51.3, "margin_per_day")
+    '€45 (38 to 51)'
+    >>> format_interval(48, 34, float("inf"), "payback_months")
+    '48 months (34 to not reached)'
+    """
+    ends = [number for number in map(_as_number, (low, high, value)) if number is not None and math.isfinite(number)]
+    closed = all(_as_number(end) is not None and math.isfinite(_as_number(end)) for end in (low, high))
+    digits = (low, high) if closed else (min(ends), max(ends)) if ends else (None, None)
+    text = format_value(value, column, *digits, metric=metric, unit=unit)
+    likely = format_range(low, high, column, value, metric)
+    return f"{text} ({likely})" if likely and not is_missing(value) else text

@@ -1,0 +1,213 @@
+"""Sentences filled from a row, how sure we are of a claim, and what is said where something is missing."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+
+from icp_lib.checks import DataError, check_in, hint
+from icp_lib.formats import format_interval, format_range, format_value, is_missing
+from icp_lib.marks import verdict_key, verdict_mark, verdict_sentence
+from icp_lib.schemas import TABLES
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A piece of the page: `html` for the browser, `text` where there is none."""
+
+    html: str
+    text: str
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        return {"text/html": self.html, "text/plain": self.text}
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def _and(words) -> str:
+    words = list(words)
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
+def missing_words(needs: str | tuple[str, ...] | None) -> str:
+    """Return what is missing and what it would take, in the words of the schemas.
+
+    Parameters
+    ----------
+    needs : str or tuple of str or None
+        A table (``spend``), a column (``opportunities.amount``) or a file (``experiments.yml``).
+
+    Examples
+    --------
+    >>> missing_words("spend")
+    'Not measured: needs spend. Add spend.csv with month, category and amount, then run again.'
+    """
+    if not needs:
+        return "Nothing to show: no row passed."
+    needs = (needs,) if isinstance(needs, str) else tuple(needs)
+    steps = []
+    for need in needs:
+        table, _, column = need.partition(".")
+        if column == "yml":
+            steps.append(need)
+        elif column:
+            steps.append(f"the column {column} to {table}.csv")
+        else:
+            columns = [each.name for each in TABLES[check_in(table, TABLES, "needs")].columns if each.required]
+            steps.append(f"{table}.csv with {_and(columns)}")
+    return f"Not measured: needs {_and(needs)}. Add {'; and '.join(steps)}, then run again."
+
+
+def missing(needs) -> Shown:
+    """Return the block that stands where nothing can be shown; `needs` as for `missing_words`."""
+    text = missing_words(needs)
+    head, _, rest = text.partition(". ") if needs else (text, "", "")
+    rest = f"<p>{escape(rest)}</p>" if rest else ""
+    return Shown(f'<div class="icp-missing"><p><b>{escape(head.rstrip("."))}.</b></p>{rest}</div>', text)
+
+
+def _as_row(row) -> Mapping | None:
+    """Return a Series, a mapping or a frame's only row as a mapping; None where there is no row."""
+    if hasattr(row, "columns"):
+        if len(row) > 1:
+            raise DataError(
+                f"say: one row is needed, the frame has {len(row)}. Take one: frame.iloc[0] or frame.head(1)."
+            )
+        return row.iloc[0].to_dict() if len(row) else None
+    return row.to_dict() if hasattr(row, "to_dict") else dict(row) if row is not None else None
+
+
+def _ends(row: Mapping, column: str) -> tuple:
+    low, high = ("conf_low", "conf_high") if column == "estimate" else (f"{column}_low", f"{column}_high")
+    return row.get(low), row.get(high)
+
+
+def _field(row: Mapping, name: str, spec: str) -> str:
+    """Format one field of a template: ``{column}``, ``{column:written_as}`` or ``{interval:column}``."""
+    column = spec if name == "interval" and spec else name
+    if column not in row:
+        raise DataError(f"say: the row has no '{column}'. {hint(column, row)}")
+    metric = row.get("metric")
+    if name == "interval" and spec:
+        return format_range(*_ends(row, column), column, row[column], metric) or "range not measured"
+    if spec:
+        return format_value(row[column], spec, *_ends(row, spec), metric=metric)
+    base, _, end = column.rpartition("_")
+    base = "estimate" if base == "conf" else base
+    if end in ("low", "high") and base in row:
+        likely = format_range(*_ends(row, base), base, row[base], metric).split(" to ")
+        return likely[0 if end == "low" else -1] or "not measured"
+    return format_value(row[column], column, *_ends(row, column), metric=metric)
+
+
+def fill(row, template: str, as_html: bool = False) -> str:
+    """Fill a template's fields from a row, each formatted by its column's name.
+
+    Parameters
+    ----------
+    row : Series, mapping or frame of one row
+    template : str
+        ``{margin_per_day}`` gives ``€45``, ``{margin_per_day_low}`` gives ``38``, ``{interval:margin_per_day}`` gives
+        ``38 to 51``, ``{rest:margin_per_day}`` writes `rest` as that measure; ``**words**`` are bold.
+    as_html : bool
+        Escape everything and make bold words ``<b>``; otherwise plain text.
+
+    Raises
+    ------
+    DataError
+        A field that the row does not have; the message names the closest column.
+
+    Examples
+    --------
+    >>> row = {"segment": "Carriers", "margin_per_day": 44.7, "margin_per_day_low": 38.2, "margin_per_day_high": 51.3}
+    >>> fill(row, "{segment} earn {margin_per_day} ({interval:margin_per_day}).")
+    'Carriers earn €45 (38 to 51).'
+    """
+    row, parts, is_bold = _as_row(row), [], False
+    clean = escape if as_html else str
+    for literal, name, spec, _ in string.Formatter().parse(template):
+        for i, piece in enumerate(literal.split("**")):
+            if i:
+                is_bold = not is_bold
+                parts.append(("<b>" if is_bold else "</b>") if as_html else "")
+            parts.append(clean(piece))
+        if name is not None:
+            text = clean(_field(row, name, spec))
+            parts.append(text.replace(" ", "&nbsp;") if as_html and name == "interval" else text)
+    return "".join(parts)
+
+
+def say(row, template: str, needs=None) -> Shown:
+    """Show one sentence filled from a row, its verdict's mark in front where the row has one.
+
+    An empty frame shows what is missing. Fields: see `fill`.
+
+    Examples
+    --------
+    >>> say({"segment": "Carriers", "win_rate": 0.342, "verdict": "confirmed"}, "{segment} win {win_rate}.")
+    Carriers win 34%. (confirmed)
+    """
+    fields = _as_row(row)
+    if fields is None:
+        return missing(needs)
+    verdict = fields.get("verdict")
+    mark, word = ("", "") if is_missing(verdict) else (verdict_mark(verdict), f" ({verdict})")
+    has_mark = " has-mark" if mark else ""
+    return Shown(
+        f'<p class="icp-say{has_mark}">{mark}<span>{fill(fields, template, as_html=True)}</span></p>',
+        fill(fields, template) + word,
+    )
+
+
+def _evidence(row: Mapping) -> list[tuple[str, str]]:
+    """Return the lines (head, words) that a claim's row can back."""
+    metric, lines = row.get("metric"), []
+    interval = format_interval(row.get("estimate"), row.get("conf_low"), row.get("conf_high"), "estimate", metric)
+    is_checked = not is_missing(row.get("holdout_p_adjusted"))
+    if verdict_key(row.get("verdict")) != "not enough data" and not is_missing(row.get("estimate")):
+        lines.append(("Newer deals" if is_checked else "Estimate", interval))
+        if not is_missing(row.get("estimate_found")) and row["estimate_found"] != row["estimate"]:
+            lines.append(
+                ("When found", f"{format_value(row['estimate_found'], 'estimate', metric=metric)}, optimistic")
+            )
+    if not is_missing(row.get("p_adjusted")):
+        looked = (
+            "" if is_missing(row.get("hypotheses")) else f", {format_value(row['hypotheses'], 'n')} groups looked at"
+        )
+        lines.append(("Chance of luck", format_value(row["p_adjusted"], "p_adjusted") + looked))
+    if is_checked:
+        lines.append(("Luck in newer deals", format_value(row["holdout_p_adjusted"], "p_adjusted")))
+    if not is_missing(row.get("n")):
+        lines.append(("Counted", f"n = {format_value(row['n'], 'n')}"))
+    return lines
+
+
+def how_sure(claim, needs=None) -> Shown:
+    """Show how sure we are of a claim: verdict, the sentence beside it, and the numbers behind it.
+
+    Parameters
+    ----------
+    claim : Series, mapping or frame of one row
+        A row of a `claims_<nn>` table. An empty frame shows what is missing.
+    """
+    row = _as_row(claim)
+    if row is None:
+        return missing(needs)
+    verdict = "untested" if is_missing(row.get("verdict")) else str(row["verdict"])
+    if verdict.strip() == "explained by" and not is_missing(row.get("explained_by")):
+        verdict = f"explained by {row['explained_by']}"
+    lines = _evidence(row)
+    items = "".join(f"<dt>{escape(head)}</dt><dd>{escape(words)}</dd>" for head, words in lines)
+    about = [str(row[key]) for key in ("claim", "note") if not is_missing(row.get(key))]
+    html = (
+        f'<aside class="icp-sure" aria-label="How sure are we?"><p class="head">How sure are we?</p>'
+        f'<p class="verdict">{verdict_mark(verdict)}<b>{escape(verdict.capitalize())}</b></p>'
+        f"<p>{escape(verdict_sentence(verdict))}</p><dl>{items}</dl>"
+        + "".join(f'<p class="about">{escape(words)}</p>' for words in about)
+        + "</aside>"
+    )
+    text = [f"How sure are we? {verdict.capitalize()}. {verdict_sentence(verdict)}"]
+    return Shown(html, "\n".join([*text, *(f"  {head}: {words}" for head, words in lines), *about]))

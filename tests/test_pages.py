@@ -1,0 +1,214 @@
+"""An executed notebook becomes a page: nothing loaded, nothing injected, nothing private."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+
+import pandas as pd
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from test_display import EVIL, Tags
+
+from icp_lib import display, figures, pages
+
+PAGES = [
+    {
+        "file": "00_data_check.html",
+        "number": "00",
+        "title": "Data check",
+        "status": "warnings",
+        "status_words": "2 warnings",
+    },
+    {
+        "file": "01_segment_discovery.html",
+        "number": "01",
+        "title": "Segment discovery",
+        "status": "ok",
+        "status_words": "Ran",
+    },
+    {
+        "file": "02_trait_analysis.html",
+        "number": "02",
+        "title": "Trait analysis",
+        "status": "failed",
+        "status_words": "Failed",
+    },
+]
+CONTEXT = {
+    "company": "Northlane & Co",
+    "quarter": "2026-Q3",
+    "as_of": "30 Sep 2026",
+    "status": "ok",
+    "status_words": "Ran",
+    "run_id": "9b1e44d0",
+    "fingerprint": "9b1e 44d0",
+    "currency": "EUR",
+    "is_demo": True,
+    "name": "01_segment_discovery",
+    "pages": PAGES,
+    "tables": ["segments"],
+}
+FRAME = pd.DataFrame(
+    {
+        "segment": ["Carriers", EVIL],
+        "margin_per_day": [44.7, 20.0],
+        "margin_per_day_low": [38.2, 15.0],
+        "margin_per_day_high": [51.3, 26.0],
+        "verdict": ["confirmed", "untested"],
+    }
+)
+
+
+def cell(source, *outputs, tags=()):
+    return new_code_cell(source, outputs=list(outputs), metadata={"tags": list(tags)})
+
+
+def result(shown):
+    return new_output("execute_result", data=shown._repr_mimebundle_())
+
+
+def stream(name, text):
+    return new_output("stream", name=name, text=text)
+
+
+def chart_outputs(chart):
+    words = {"title": chart.title, "subtitle": chart.subtitle, "caption": chart.caption, "alt": chart.alt}
+    return [
+        new_output("display_data", data={"text/html": "<p>heading twice</p>"}, metadata={"icp": "chart-text"}),
+        new_output(
+            "display_data",
+            data={"image/svg+xml": chart.svg, "text/plain": chart.alt},
+            metadata={"icp": "chart", "name": chart.name, **words},
+        ),
+    ]
+
+
+@pytest.fixture
+def notebook():
+    chart = figures.plot_ranges(FRAME, title="{segment} earn {margin_per_day}", name="segments")
+    return new_notebook(
+        cells=[
+            new_markdown_cell("# 01 · Segment discovery: which segments are worth most?"),
+            cell('out = "/home/ann/secret"', tags=["parameters"]),
+            cell('out = "/home/ann/secret"', tags=["injected-parameters"]),
+            cell("run = 1", stream("stdout", "/home/ann/secret"), tags=["setup"]),
+            new_markdown_cell("## In short"),
+            cell("icp.say(row)", result(display.say(FRAME.iloc[0], "{segment} lead."))),
+            new_markdown_cell(f"## Could it be luck?\n\nPrices are $5 and $10. {EVIL} ![x](https://example.com/a.png)"),
+            cell("a = 1\nb = 2", result(display.show(FRAME, "Segments", name="segments"))),
+            cell("chart", *chart_outputs(chart)),
+            new_markdown_cell("## Could it be luck?"),
+            cell("print", stream("stdout", f"seen {EVIL}"), stream("stderr", "Warning: secret")),
+            cell("html", new_output("execute_result", data={"text/html": EVIL, "text/plain": "plain words"})),
+        ]
+    )
+
+
+def test_page_is_the_same_on_every_run_and_leaves_the_notebook_alone(notebook):
+    before = str(notebook)
+    assert pages.render_page(notebook, CONTEXT) == pages.render_page(notebook, CONTEXT)
+    assert str(notebook) == before
+    for one in notebook.cells:
+        one.id = one.id[::-1]
+    assert pages.render_page(notebook, CONTEXT) == pages.render_page(notebook, CONTEXT)
+
+
+def test_page_loads_nothing_and_runs_only_its_own_script(notebook):
+    tags = Tags(pages.render_page(notebook, CONTEXT))
+    for tag, attrs in tags.tags:
+        assert not [name for name in attrs if name.startswith("on")], tag
+        assert attrs.get("src", "data:").startswith("data:")
+        assert tag not in ("link", "iframe", "object", "embed", "base")
+    assert len(tags.find("script")) == 1
+    assert all(not attrs["href"].startswith(("http", "//", "javascript")) for attrs in tags.find("a"))
+
+
+def test_policy_names_the_script_by_its_hash(notebook):
+    html = pages.render_page(notebook, CONTEXT)
+    script = re.search(r"<script>(.*?)</script>", html, re.DOTALL)[1]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = Tags(html).find("meta", **{"http-equiv": "Content-Security-Policy"})[0]["content"]
+    assert f"script-src 'sha256-{digest}'" in policy and "default-src 'none'" in policy
+    assert "url(" not in re.search(r"<style>(.*?)</style>", html, re.DOTALL)[1]
+    assert "@import" not in html
+
+
+def test_what_is_private_is_not_on_the_page(notebook):
+    html = pages.render_page(notebook, CONTEXT)
+    assert "secret" not in html and "heading twice" not in html and "In [" not in html
+
+
+def test_hostile_text_is_shown_as_text(notebook):
+    html = pages.render_page(notebook, CONTEXT)
+    body = html[html.index("<body") :]
+    assert "<script>alert" not in body and not Tags(body).find("img") and "&lt;img src=x" in body
+    assert "plain words" in body and "$5 and $10" in body
+
+
+def test_headings_become_the_contents(notebook):
+    html = pages.render_page(notebook, CONTEXT)
+    assert "<h1>Which segments are worth most?</h1>" in html and "01 Segment discovery" in html
+    assert html.count('href="#could-it-be-luck"') == 1 and html.count('href="#could-it-be-luck-2"') == 1
+    ids = [attrs["id"] for _, attrs in Tags(html).tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+
+
+def test_figure_stands_in_the_page_with_tokens_and_alt(notebook):
+    html = pages.render_page(notebook, CONTEXT)
+    figure = re.search(r"<figure.*?</figure>", html, re.DOTALL)[0]
+    drawing = Tags(figure).find("svg", role="img")
+    assert len(drawing) == 1 and drawing[0]["aria-label"].startswith("Range chart:")
+    assert "var(--blue)" in figure and "#1f4fa8" not in figure.lower() and "var(--sans)" in figure
+    assert 'href="tables/segments.csv"' in figure and "<style" not in figure
+    assert all(one.startswith("segments-") for one in re.findall(r'\bid="([^"]*)"', figure[figure.index("<svg") :]))
+
+
+def test_table_has_what_the_script_needs(notebook):
+    tags = Tags(pages.render_page(notebook, CONTEXT))
+    table = next(attrs for _, attrs in tags.tags if attrs.get("class", "").startswith("icp-table"))
+    assert table["data-href"] == "tables/segments.csv" and table["data-rows"] == "12"
+    assert tags.find("button", popovertarget="def-margin_per_day")
+    assert len(tags.find("div", id="def-margin_per_day")) == 1
+
+
+def test_code_is_folded_with_its_length(notebook):
+    html = pages.render_page(notebook, CONTEXT)
+    assert "<summary>Code, 2 lines</summary>" in html and "<summary>Code, 1 line</summary>" in html
+    assert not [attrs for attrs in Tags(html).find("details", **{"class": "icp-code"}) if "open" in attrs]
+    assert 'id="icp-code-switch"' in html
+
+
+def test_failed_page_says_why_in_words_and_keeps_what_it_had(notebook):
+    message = "assignments.csv: 3 rows have no arm (first: row 118, /home/ann/acme/assignments.csv)."
+    notebook.cells[8].outputs = [new_output("error", ename="DataError", evalue=message, traceback=["/home/ann/x.py"])]
+    html = pages.render_page(notebook, {**CONTEXT, "status": "failed", "status_words": "Failed"})
+    assert "This page failed." in html and "row 118, assignments.csv" in html and "/home/ann" not in html
+    assert "€45 (38 to 51)" in html
+    notebook.cells[8].outputs = [new_output("error", ename="KeyError", evalue="'arm'", traceback=[])]
+    assert "An error that no check foresaw: KeyError: &#x27;arm&#x27;" in pages.render_page(notebook, CONTEXT)
+
+
+def test_missing_page_says_what_it_would_take():
+    context = {**CONTEXT, "name": "02_trait_analysis", "status": "not produced", "status_words": "Skipped: needs 01"}
+    html = pages.render_missing_page(context, "Page 01 gave no segments.", "Mend page 01, then run again.")
+    assert "<h1>02 Trait analysis</h1>" in html and "Mend page 01" in html and "Skipped: needs 01" in html
+    quiet = pages.render_missing_page(
+        {**context, "status": "not measured"}, "Not measured: needs spend.", "Add spend.csv."
+    )
+    assert 'class="icp-missing"' in quiet and 'role="alert"' not in quiet
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("x (/home/ann/my data/a.csv, row 1)", "x (a.csv, row 1)"),
+        (r"C:\Users\ann\a.csv: bad", "a.csv: bad"),
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("won / (won + lost)", "won / (won + lost)"),
+        ("data/demo is empty", "data/demo is empty"),
+    ],
+)
+def test_messages_lose_paths_and_colours(text, clean):
+    assert pages.clean_message(text) == clean
