@@ -1,0 +1,110 @@
+"""The commands: ``python -m icp_lib report / check / demo / notebooks``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from icp_lib.checks import DataError, hint
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse that names the closest option."""
+
+    def error(self, message: str):
+        known = [option for action in self._actions for option in action.option_strings]
+        wrong = message.rsplit(" ", 1)[-1].split("=")[0]
+        said = f"{wrong} is not an option. {hint(wrong, known)}" if message.startswith("unrecognized") else message
+        raise DataError(f"{self.prog.rsplit(' ', 1)[-1]}: {said}")
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    parser = _Parser(prog="python -m icp_lib", description="Research on the ideal customer profile.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, help_text, options in (
+        ("report", "run a quarter and put its report in place", ("quarter", "data", "raw", "out")),
+        ("check", "print every problem of an extract", ("data", "raw", "out")),
+        ("demo", "write the demo company", ("data",)),
+        ("notebooks", "execute the stock notebooks for the demo in place", ()),
+    ):
+        command = commands.add_parser(name, help=help_text, allow_abbrev=False)
+        for option in options:
+            command.add_argument(f"--{option}")
+    known = commands.choices
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in known:
+        raise DataError(f"'{arguments[0]}' is not a command. {hint(arguments[0], known)}")
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        known[options.command].error(f"unrecognized arguments: {unknown[0]}")
+    return options
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return 0, 1 where a page failed or a check found errors, 2 where it was refused."""
+    try:
+        options = _options(sys.argv[1:] if arguments is None else arguments)
+        if options.command == "report":
+            return _report(options)
+        if options.command == "check":
+            return _check(options)
+        if options.command == "demo":
+            from icp_lib import demo
+
+            print(demo.write_company(options.data or "data/demo"))
+            return 0
+        from icp_lib import execution
+
+        execution.refresh_notebooks()
+        return 0
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _report(options: argparse.Namespace) -> int:
+    from icp_lib import publish
+
+    folder, whole = publish.make_report(
+        options.quarter or None,
+        options.data or None,
+        options.out or None,
+        options.raw or None,
+        say=lambda words: print(words, flush=True),
+    )
+    print(f"\nThe report: {folder / 'index.html'}")
+    return 0 if whole else 1
+
+
+def _check(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from icp_lib import extract, publish
+
+    data = publish.REPOSITORY / Path(options.data or "data/demo").expanduser()
+    found = extract.load(data, publish.find_out(options.out or None, data), options.raw or None, strict=False)
+    counts = found.population.groupby(["table", "step"], sort=False)["n_rows"].sum().unstack(fill_value=0)
+    for table, row in counts.iterrows():
+        print(
+            f"{table:16s} {row['read']:>10,} read  {row.get('kept', 0):>10,} kept  "
+            f"{row.get('quarantined', 0):>7,} quarantined  {row.get('excluded', 0):>7,} excluded"
+        )
+    errors = 0
+    for severity, title in (
+        ("error", "Errors: these rows are in quarantine"),
+        ("warning", "Warnings: these rows are kept"),
+    ):
+        bad = found.checks.query("severity == @severity and n_rows > 0")
+        errors += len(bad) if severity == "error" else 0
+        print(f"\n{title}" if len(bad) else f"\nNo {severity}s.")
+        for words in bad["message"]:
+            print(f"  {words}")
+    print("\nAssumed while reading")
+    for item in found.facts["assumed"]:
+        print(f"  {item['table']}.{item['column']}: {item['read_as']}")
+    for name in found.facts["not_read"]:
+        print(f"  {name}: not read, its name is not a canonical table")
+    return 1 if errors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
