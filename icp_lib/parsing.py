@@ -125,10 +125,8 @@ def _typed_time(con, source: str, table: str, column: Column, settings: Settings
     """ISO dates and times, else the one format of the column that reads most."""
     text, formats, zone = ident(column.name), settings.date_formats, settings.timezone
     declared = formats.get(f"{table}.{column.name}") or formats.get(column.name) or formats.get("*")
-    as_iso, iso = (
-        f"ISO dates; a day without a time is a day in {zone}, a time without an offset is UTC",
-        _iso(column, zone),
-    )
+    iso = _iso(column, zone)
+    as_iso = f"ISO dates; days in {zone}, times in UTC unless they give an offset"
     if column.kind == "month":
         as_iso = "months, ISO"
     if declared:

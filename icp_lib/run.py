@@ -300,12 +300,17 @@ def _raw_of(out: Path, quarter: Quarter, data: Path) -> str | None:
 def safe_cell(cell):
     """Return a cell that no spreadsheet takes for a formula; `plain_cell` is its inverse.
 
+    Line breaks become ``\\n`` and zero bytes go: CSV cannot carry them faithfully.
+
     Examples
     --------
     >>> safe_cell("=1+1"), safe_cell(-5), safe_cell("a-b")
     ("'=1+1", -5, 'a-b')
     """
-    return f"'{cell}" if isinstance(cell, str) and cell.lstrip(_QUIET).startswith(FORMULA) else cell
+    if not isinstance(cell, str):
+        return cell
+    text = cell.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
+    return f"'{text}" if text.lstrip(_QUIET).startswith(FORMULA) else text
 
 
 def plain_cell(cell):

@@ -1,0 +1,104 @@
+"""Imports point down only, and what must not be in the package is not."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import icp_lib
+
+PACKAGE = Path(icp_lib.__file__).parent
+SOURCES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.glob("*.py")}
+LAYERS = (
+    "checks",
+    "schemas settings reading parsing validation quarantine extract accounts demo",
+    "stats rules value",
+    "segments quality profile",
+    "formats sentences marks display charts figures",
+    "run execution pages front publish __main__",
+)
+LAYER = {module: number for number, modules in enumerate(LAYERS) for module in modules.split()}
+LAYER |= {module: LAYER["demo"] for module in SOURCES if module.startswith("demo_")}
+ENGINE = {"reading", "parsing", "validation", "quarantine", "extract", "accounts", "run"}
+
+
+def imported(tree) -> set[str]:
+    """Full names of what a module imports, at its top and inside functions."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {node.module} if node.module != "icp_lib" else {f"icp_lib.{alias.name}" for alias in node.names}
+    return names
+
+
+def used(tree) -> set[str]:
+    """Names and attributes that a module uses, as written: 'os.environ', 'datetime.now'."""
+    attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    return {f"{ast.unparse(node.value)}.{node.attr}" for node in attributes}
+
+
+def test_every_module_has_a_layer():
+    assert set(SOURCES) - {"__init__"} <= LAYER.keys()
+
+
+@pytest.mark.parametrize("module", sorted(set(SOURCES) - {"__init__"}))
+def test_imports_point_down_only(module):
+    own = {name.split(".")[1] for name in imported(SOURCES[module]) if name.startswith("icp_lib.")} - {"page"}
+    assert not {name for name in own if LAYER[name] > LAYER[module]}
+    if LAYER[module] == 3:
+        assert not {name for name in own if LAYER[name] == 3}, "analyses never import each other"
+
+
+@pytest.mark.parametrize("module", sorted(SOURCES))
+def test_what_a_module_does_not_do(module):
+    names, uses = imported(SOURCES[module]), used(SOURCES[module])
+    tops = {name.split(".")[0] for name in names}
+    assert not tops & {"pickle", "joblib", "shelve", "dill"}
+    assert not {use for use in uses if use.endswith(("read_pickle", "to_pickle", "filterwarnings", "simplefilter"))}
+    if module not in ENGINE:
+        assert not tops & {"duckdb", "ibis"}
+    if module not in ("__main__", "publish", "execution"):  # the command line, and how long a page took
+        clocks = ("datetime.now", "datetime.utcnow", "date.today", "datetime.today", "Timestamp.now", "time.time")
+        assert not {use for use in uses if use.endswith(clocks)}
+    if module not in ("publish", "execution"):  # the environment of the kernels
+        assert not {use for use in uses if use in ("os.environ", "os.getenv")}
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    heavy = (
+        "pandas",
+        "numpy",
+        "ibis",
+        "duckdb",
+        "pydantic",
+        "matplotlib",
+        "seaborn",
+        "statsmodels",
+        "nbconvert",
+        "yaml",
+    )
+    code = f"import sys, icp_lib; dir(icp_lib); print([name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="icp_lib has no 'nothing'"):
+        _ = icp_lib.nothing
+
+
+@pytest.mark.parametrize("module", sorted(SOURCES))
+def test_modules_and_functions_are_short(module):
+    lines = (PACKAGE / f"{module}.py").read_text(encoding="utf-8").splitlines()
+    assert len(lines) < 400
+    for node in ast.walk(SOURCES[module]):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            length = node.end_lineno - body[0].lineno + 1 if body else 0
+            assert length < 60, f"{node.name}: {length} lines"

@@ -1,0 +1,73 @@
+"""A real company's data (Olist, Brazil, 2016-2018) on the whole road from its CSV files to the account table."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from icp_lib import quality, value
+from icp_lib import run as runs
+
+
+@pytest.fixture(scope="module")
+def run(shared_data, tmp_path_factory):
+    """Every marketing lead is an account with one deal: won where it is among the closed deals, else open."""
+    source = shared_data / "olist"
+    if not source.is_dir():
+        pytest.skip("no olist/ in the folder of real data")
+    folder = tmp_path_factory.mktemp("olist")
+    leads = pd.read_csv(source / "olist_marketing_qualified_leads_dataset.csv", dtype="str")
+    won = pd.read_csv(source / "olist_closed_deals_dataset.csv", dtype="str").set_index("mql_id")
+    accounts = leads.rename(
+        columns={"mql_id": "account_id", "first_contact_date": "created_at", "origin": "lead_source"}
+    )
+    accounts[["account_id", "created_at", "lead_source"]].to_csv(folder / "accounts.csv", index=False)
+    deals = pd.DataFrame(
+        {
+            "opportunity_id": leads["mql_id"],
+            "account_id": leads["mql_id"],
+            "created_at": leads["first_contact_date"],
+            "closed_at": leads["mql_id"].map(won["won_date"]),
+            "status": leads["mql_id"].isin(won.index).map({True: "won", False: "open"}),
+            "owner_id": leads["mql_id"].map(won["sr_id"]),
+        }
+    )
+    deals.to_csv(folder / "opportunities.csv", index=False)
+    (folder / "icp.yml").write_text("name: Olist\ncurrency: BRL\ntraits: {lead_source: }\n", encoding="utf-8")
+    return runs.start_run("2018-Q2", str(folder), str(folder / "out"))
+
+
+def test_all_leads_are_read_and_only_the_deal_won_before_it_began_is_set_aside(run):
+    population = run.extract.population.set_index(["table", "step"])
+    assert population.loc[("accounts", "kept"), "n_rows"] == 8000
+    assert population.loc[("opportunities", "read"), ["n_rows", "n_won"]].tolist() == [8000, 842]
+    assert population.loc[("opportunities", "quarantined"), ["n_rows", "n_won"]].tolist() == [1, 1]
+    errors = run.extract.checks.query("severity == 'error' and n_rows > 0")
+    (said,) = errors["message"]
+    assert said.startswith(
+        "opportunities.csv, column closed_at: 1 of 8,000 rows close more than a day before they were created"
+    )
+    deals = pd.read_csv(run.data / "opportunities.csv", dtype="str")
+    early = deals[pd.to_datetime(deals["closed_at"]) < pd.to_datetime(deals["created_at"]) - pd.Timedelta(days=1)]
+    assert f"(first: line {early.index[0] + 2:,}, opportunity_id {early['opportunity_id'].iloc[0]}: " in said
+
+
+def test_722_are_won_by_the_end_of_the_quarter_and_721_analysed(run):
+    deals = pd.read_csv(run.data / "opportunities.csv", dtype="str")
+    assert (pd.to_datetime(deals["closed_at"]) < "2018-07-01").sum() == 722
+    assert (run.opportunities["status"] == "won").sum() == run.accounts["n_won"].sum() == 721
+    population = quality.build_population(run.extract.population, run.visible)
+    analysed = population.query("table == 'opportunities' and step == 'analysed'").iloc[0]
+    assert analysed[["n_rows", "n_won", "reason"]].tolist() == [7999, 721, "120 won after the quarter count as open"]
+    assert quality.is_reconciled(population)
+
+
+def test_without_amounts_the_measure_is_the_win_rate(run):
+    chosen = value.choose_measure(run.opportunities, run.settings.measure).iloc[0]
+    assert chosen["measure"] == "win_rate" and chosen["declared"] == "margin_per_day"
+    assert chosen["note"] == "No opportunity has an amount, so the value measure is the win rate."
+
+
+def test_sixty_leads_have_no_origin(run):
+    coverage = quality.estimate_coverage(run.accounts, run.traits).iloc[0]
+    assert coverage["coverage_rate"] == pytest.approx(1 - 60 / 8000)
