@@ -19,13 +19,6 @@ from icp_lib.pages import render_template, shell
 from icp_lib.schemas import METRICS
 
 #: The headline figures in their order, and the number of the page that measures each.
-CARDS = {
-    "margin_per_day": ("01", "Margin per selling day"), "win_rate": ("01", "Won within a year"),
-    "cycle_median_days": ("01", "Sales cycle, won deals"), "cac": ("03", "Cost to win a customer"),
-    "payback_months": ("03", "Paid back after"), "retention_12": ("03", "Still a customer after a year"),
-    "reachable_customers": ("03", "New customers in reach"),
-}  # fmt: skip
-_MOST_CARDS = 8
 
 
 def _safe(html: str):
@@ -40,7 +33,7 @@ def _name(metric: str) -> object:
 
     if metric in METRICS:
         return _safe(f'<span class="icp-term" data-metric="{metric}" title="">{escape(METRICS[metric].name)}</span>')
-    return CARDS[metric][1] if metric in CARDS else column_name(metric)
+    return column_name(metric)
 
 
 def _split_unit(text: str, kind: str) -> tuple[str, str]:
@@ -49,33 +42,22 @@ def _split_unit(text: str, kind: str) -> tuple[str, str]:
     return number, unit
 
 
-def _missing_card(metric: str, note, is_row: bool, pages: list[dict]) -> dict:
-    number = CARDS.get(metric, ("", ""))[0]
-    page = next((each for each in pages if each["number"] == number), None)
-    why = str(note) if not is_missing(note) else ""
-    if not why and page and page["status"] in ("failed", "not produced", "not measured"):
-        why = f"Page {number} {page['title']}: {page['status_words'].lower()}."
-    if not why:
-        why = (
-            "No estimate in this quarter's data."
-            if is_row or not page
-            else f"Page {number} {page['title']} gave no figure."
-        )
+def _missing_card(metric: str, note) -> dict:
     return {
         "name": _name(metric),
         "number": "",
         "unit": "",
         "none": "Not measured",
-        "note": why,
+        "note": "No estimate in this quarter's data." if is_missing(note) else str(note),
         "bar": _safe(range_bar(None, None, None, metric, (0, 1, [], False))),
     }
 
 
-def _card(row: dict, verdict: str, pages: list[dict]) -> dict:
+def _card(row: dict, verdict: str) -> dict:
     """Return one headline figure: number, likely range, n, bar and comparison."""
     metric, value = str(row["metric"]), row.get("estimate")
     if is_missing(value):
-        return _missing_card(metric, row.get("note"), True, pages)
+        return _missing_card(metric, row.get("note"))
     low, high, rest = row.get("conf_low"), row.get("conf_high"), row.get("comparison")
     kind = format_of("estimate", metric)
     rest = None if is_missing(rest) or isinstance(rest, str) else float(rest)
@@ -101,17 +83,6 @@ def _card(row: dict, verdict: str, pages: list[dict]) -> dict:
         "rest_at": None if rest is None else round(place(rest, scale), 1),
         "note": "" if is_missing(row.get("note")) else str(row["note"]),
     }
-
-
-def _cards(headline, verdict: str, pages: list[dict]) -> list[dict]:
-    """Return the headline cards: every row of the table, then those that a page of this report did not give."""
-    rows = headline.to_dict("records") if len(headline) else []
-    order = list(CARDS)
-    rows.sort(key=lambda row: order.index(row["metric"]) if row["metric"] in order else len(order))
-    cards = [_card(row, verdict, pages) for row in rows[:_MOST_CARDS]]
-    given, numbers = {row["metric"] for row in rows}, {each["number"] for each in pages}
-    absent = [metric for metric in CARDS if metric not in given and CARDS[metric][0] in numbers] if rows else []
-    return cards + [_missing_card(metric, None, False, pages) for metric in absent[: _MOST_CARDS - len(cards)]]
 
 
 def _claim(row: dict, scales: dict, pages: list[dict], shared: str) -> dict:
@@ -263,7 +234,7 @@ def render_front(context: dict, headline, claims, profile: dict) -> str:
         ran=_ran(page["pages"]),
         is_said="pages ran" in page["status_words"],
         legend=legend,
-        cards=_cards(headline, str(profile.get("verdict") or "untested"), page["pages"]),
+        cards=[_card(row, str(profile.get("verdict") or "untested")) for row in headline.to_dict("records")],
     )
 
 

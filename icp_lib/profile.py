@@ -7,6 +7,9 @@ import json
 import numpy as np
 import pandas as pd
 
+from icp_lib import stats
+from icp_lib.rules import is_named
+
 HEADLINE_COLUMNS = [
     "segment_id",
     "segment",
@@ -39,7 +42,7 @@ def choose_best(levels: pd.DataFrame) -> pd.DataFrame:
     """
     if levels.empty:
         return levels
-    able = levels[(levels["verdict"] != "not enough data") & (levels["level"] != "Missing") & (levels["lift"] > 1)]
+    able = levels[(levels["verdict"] != "not enough data") & levels["level"].map(is_named) & (levels["lift"] > 1)]
     return able.sort_values(
         ["lift_low", "segment_id"], ascending=[False, True], kind="stable", na_position="last"
     ).head(1)
@@ -62,7 +65,8 @@ def build_headline(best: pd.DataFrame, measure: str) -> pd.DataFrame:
         for _, row in best.iterrows():
             comparison = 1.0 if metric == "lift" else row[f"{metric}_rest"]
             is_rate = metric in ("win_rate", "cycle_median_days")
-            note = "" if np.isfinite(row[metric]) else row["note"] or "Too few deals are a year old"
+            few = f"{row['n_mature']:,} deals are a year old; a figure needs {stats.MIN_OPPORTUNITIES}"
+            note = "" if np.isfinite(row[metric]) else few if is_rate else row["note"]
             rows.append(
                 [
                     row["segment_id"],

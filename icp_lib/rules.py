@@ -11,6 +11,10 @@ import pandas as pd
 
 from icp_lib.checks import check_columns, check_in
 
+_UNNAMED = {
+    "missing", "unknown", "n/a", "#n/a", "none", "null", "other", "others", "-", "?", "tbd", "(not set)", "not set",
+    "not specified", "undefined", "miscellaneous",
+}  # fmt: skip
 _PHRASES = {
     "industry": "{value} companies", "country": "Companies in {value}", "region": "Companies in {value}",
     "city": "Companies in {value}", "technologies": "Companies that use {value}",
@@ -117,6 +121,17 @@ def level_label(low: float | None, high: float | None) -> str:
     if float(low).is_integer() and float(high).is_integer():
         return f"{low:,.0f}" if high - low == 1 else f"{low:,.0f} to {high - 1:,.0f}"
     return f"{low:,g} to under {high:,g}"
+
+
+def is_named(level: str) -> bool:
+    """Return whether a level says something of a company: neither missing nor a word for nothing or for the rest.
+
+    Examples
+    --------
+    >>> is_named("Road freight"), is_named("unknown"), is_named("Missing")
+    (True, False, False)
+    """
+    return level.casefold() not in _UNNAMED
 
 
 def build_levels(accounts: pd.DataFrame, traits: dict[str, dict]) -> list[tuple[str, str, Segment]]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from icp_lib import stats, value
 from icp_lib.checks import check_in
-from icp_lib.rules import Segment, build_levels
+from icp_lib.rules import Segment, build_levels, is_named
 
 VERDICT_ORDER = (
     "confirmed",
@@ -178,8 +178,6 @@ def _note(row, measure: str) -> str:
             else f"{row.n_opportunities:,} deals of the {stats.MIN_OPPORTUNITIES} needed"
         )
     notes = []
-    if row.n_mature < stats.MIN_OPPORTUNITIES:
-        notes.append(f"{row.n_mature:,} deals are a year old, {stats.MIN_OPPORTUNITIES} are needed for a win rate")
     if measure == "margin_per_day" and np.isnan(row.margin_per_day_rest):
         notes.append("No deal of the rest is a year old, so there is no value in money yet")
     if measure == "margin_per_day" and (row.lift > 1) != (row.lift_per_opportunity > 1):
@@ -214,7 +212,7 @@ def build_claims(levels: pd.DataFrame, metric: str = "lift", most: int = 6) -> p
     """
     if levels.empty:
         return pd.DataFrame(columns=CLAIM_COLUMNS)
-    offered = levels[(levels["verdict"] != "not enough data") & (levels["level"] != "Missing")]
+    offered = levels[(levels["verdict"] != "not enough data") & levels["level"].map(is_named)]
     top = offered.head(most)
     side = np.where(top["lift"] > 1, "more", "less")
     return pd.DataFrame(
@@ -252,14 +250,20 @@ def pick_levels(levels: pd.DataFrame, side: str = "all", most: int = 12) -> pd.D
     check_in(side, ("all", "better"), "side")
     table = levels
     if side == "better" and len(levels):
-        able = (levels["verdict"] != "not enough data") & (levels["lift"] > 1) & (levels["level"] != "Missing")
+        able = (levels["verdict"] != "not enough data") & (levels["lift"] > 1) & levels["level"].map(is_named)
         table = levels[able].sort_values("lift_low", ascending=False, kind="stable").head(most)
     shown = {"margin_per_day": True, "win_rate": False, "cycle_median_days": False}
     columns = ["segment", "lift", "lift_low", "lift_high"]
     for name, with_range in shown.items():
         if name in table and table[name].notna().any():
             columns += [name, f"{name}_low", f"{name}_high"] if with_range else [name]
-    return table.reindex(columns=[*columns, "n_opportunities", "verdict", "note"])
+    return _hide_thin(table.reindex(columns=[*columns, "n_opportunities", "verdict", "note"]))
+
+
+def _hide_thin(table: pd.DataFrame) -> pd.DataFrame:
+    """Take the estimates out of rows without enough data: below the minimum no figure is printed, only the counts."""
+    estimates = [name for name in table.columns if name.startswith(("lift", "margin", "win_rate", "cycle", "share"))]
+    return table.assign(**{name: table[name].mask(table["verdict"] == "not enough data") for name in estimates})
 
 
 def find_disagreement(levels: pd.DataFrame) -> pd.DataFrame:
@@ -284,5 +288,5 @@ def find_disagreement(levels: pd.DataFrame) -> pd.DataFrame:
 
 def pick_largest(levels: pd.DataFrame, most: int = 12) -> pd.DataFrame:
     """Return, for the first levels, how much of the value the largest account holds and the lift without it."""
-    columns = ["segment", "n_accounts", "n_won", "share_largest", "lift", "lift_without_largest", "verdict"]
-    return levels.reindex(columns=columns).head(most)
+    columns = ["segment", "n_accounts", "n_won", "share_largest", "lift", "lift_without_largest", "verdict", "note"]
+    return _hide_thin(levels.reindex(columns=columns).head(most))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from icp_lib import quality, value
+from icp_lib import publish, quality, value
 from icp_lib import run as runs
 
 
@@ -71,3 +71,19 @@ def test_without_amounts_the_measure_is_the_win_rate(run):
 def test_sixty_leads_have_no_origin(run):
     coverage = quality.estimate_coverage(run.accounts, run.traits).iloc[0]
     assert coverage["coverage_rate"] == pytest.approx(1 - 60 / 8000)
+
+
+def test_the_report_shows_the_counts_and_says_what_the_measure_is(run, tmp_path):
+    folder, whole = publish.make_report("2018-Q2", str(run.data), str(tmp_path / "out"), say=lambda words: None)
+    assert whole
+    check, levels = (
+        (folder / f"{name}.html").read_text(encoding="utf-8") for name in ("00_data_check", "01_segment_discovery")
+    )
+    assert "We read 8,000 deals and analyse 7,999; 1 cannot be used" in check
+    assert "analysed: 120 won after the quarter count as open" in check
+    assert "close more than a day before they were created" in check
+    assert "No opportunity has an amount, so the value measure is the win rate." in levels
+    assert "€" not in levels and "nan" not in levels.lower()
+    population = pd.read_csv(folder / "tables" / "population.csv").query("table == 'opportunities'").set_index("step")
+    assert population["n_rows"].to_dict() == {"read": 8000, "quarantined": 1, "analysed": 7999}
+    assert population.loc["analysed", "n_won"] + population.loc["quarantined", "n_won"] == 722
