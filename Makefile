@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help report test lab check demo notebooks lint bench lock clean
+.PHONY: help report test lab check demo codebook notebooks lint bench lock clean
 
 PYTHON ?= python3
 DATA ?= data/demo
@@ -46,6 +46,9 @@ check: .venv/stamp $(demo_if_used) ## say what is wrong with an extract, without
 
 demo: data/demo/icp.yml ## the demo company, in data/demo
 	@echo "The demo company is in data/demo."
+
+codebook: .venv/stamp ## write data/README.md and data/template (after a change of tables, metrics or settings)
+	@$(icp) codebook
 
 notebooks: .venv/stamp data/demo/icp.yml ## execute the stock notebooks on the demo, in place (before a commit)
 	@$(icp) notebooks

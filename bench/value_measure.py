@@ -24,14 +24,12 @@ def estimate(seed: int, null: bool | str, group: str, measure: str, n_accounts: 
     accounts, opportunities = worlds.build_frames(seed, n_accounts, null)
     units = value.build_units(opportunities, accounts, cutoff=worlds.CUTOFF, measure=measure)
     inside = units["account_id"].isin(accounts["account_id"][GROUPS[group].mask(accounts)]).to_numpy()
-    won = int(units.loc[inside, "is_won"].sum())
-    lift = stats.estimate_lift(units["m"], units["e"], inside, pd.factorize(units["family_id"])[0], won)
+    lift = stats.estimate_lift(units["m"], units["e"], inside, pd.factorize(units["family_id"])[0])
     closed = ~units["is_open"].to_numpy()
     return {
         "lift": lift.value,
         "low": lift.low,
         "high": lift.high,
-        "n_won": won,
         "closed_only": _plain(units[closed], inside[closed]),
         "days_at_risk": _plain(units, inside),
     }

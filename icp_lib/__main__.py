@@ -1,4 +1,4 @@
-"""The commands: ``python -m icp_lib report / check / demo / notebooks``."""
+"""The commands: ``python -m icp_lib report / check / demo / codebook / notebooks``."""
 
 from __future__ import annotations
 
@@ -20,17 +20,20 @@ class _Parser(argparse.ArgumentParser):
 
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = _Parser(prog="python -m icp_lib", description="Research on the ideal customer profile.")
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = parser.add_subparsers(dest="command")
     for name, help_text, options in (
         ("report", "run a quarter and put its report in place", ("quarter", "data", "raw", "out")),
         ("check", "print every problem of an extract", ("data", "raw", "out")),
         ("demo", "write the demo company", ("data",)),
+        ("codebook", "write data/README.md and data/template", ()),
         ("notebooks", "execute the stock notebooks for the demo in place", ()),
     ):
         command = commands.add_parser(name, help=help_text, allow_abbrev=False)
         for option in options:
             command.add_argument(f"--{option}")
     known = commands.choices
+    if not arguments:
+        raise DataError(f"which command? {', '.join(known)}. `make` lists what they do.")
     if arguments and not arguments[0].startswith("-") and arguments[0] not in known:
         raise DataError(f"'{arguments[0]}' is not a command. {hint(arguments[0], known)}")
     options, unknown = parser.parse_known_args(arguments)
@@ -51,6 +54,11 @@ def main(arguments: list[str] | None = None) -> int:
             from icp_lib import demo
 
             print(demo.write_company(options.data or "data/demo"))
+            return 0
+        if options.command == "codebook":
+            from icp_lib import codebook, run
+
+            print(codebook.write_codebook(run.REPOSITORY / "data"))
             return 0
         from icp_lib import execution
 
@@ -103,6 +111,10 @@ def _check(options: argparse.Namespace) -> int:
         print(f"  {item['table']}.{item['column']}: {item['read_as']}")
     for name in found.facts["not_read"]:
         print(f"  {name}: not read, its name is not a canonical table")
+    try:
+        extract.check_quarantined(found)
+    except DataError as refusal:
+        print(f"\nA report would be refused. {refusal}")
     return 1 if errors else 0
 
 

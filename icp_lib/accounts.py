@@ -81,6 +81,37 @@ def _reopen(table: ir.Table, end: ir.Value) -> ir.Table:
     )
 
 
+def count_visible(
+    tables: dict[str, ir.Table], cutoff: datetime, *, types: Iterable[str] = ("new",), min_amount: float = 0.0
+) -> pd.DataFrame:
+    """Count the rows of each validated table that are dated by as-of.
+
+    Returns
+    -------
+    DataFrame
+        table, n_visible; for opportunities also n_relevant, n_won (of these), n_won_other (of the others), n_won_later
+        (relevant, won after as-of, so open here) and n_won_ever (of all rows dated by as-of, whenever won).
+    """
+    rows = []
+    for name, whole in tables.items():
+        seen = cut(whole, name, cutoff, types=types, min_amount=min_amount)
+        row = {"table": name, "n_visible": int(seen.count().execute())}
+        if name == "opportunities":
+            won, is_ever = seen.status == "won", (whole.status == "won") & (whole.created_at < cutoff)
+            counts = seen.aggregate(
+                n_relevant=seen.is_relevant.sum().fill_null(0),
+                n_won=(won & seen.is_relevant).sum().fill_null(0),
+                n_won_other=(won & ~seen.is_relevant).sum().fill_null(0),
+            )
+            row |= {count: int(n) for count, n in counts.to_pandas().iloc[0].items()}
+            ever = whole.filter(is_ever)
+            row["n_won_ever"] = int(ever.count().execute())
+            n_relevant_ever = int(ever.filter(is_relevant(ever, types, min_amount)).count().execute())
+            row["n_won_later"] = n_relevant_ever - row["n_won"]
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def build(accounts: ir.Table, opportunities: ir.Table, history: ir.Table | None = None) -> pd.DataFrame:
     """Return the account table: one row per account, canonical columns plus derived ones, sorted by account_id.
 

@@ -15,13 +15,8 @@ from icp_lib.run import REPOSITORY, Run
 
 STOCK = REPOSITORY / "notebooks"
 CELL_TIMEOUT = 900
-STATUS_WORDS = {
-    "ok": "Ran",
-    "failed": "Failed",
-    "not measured": "Not measured",
-    "not produced": "Skipped: needs {needs}",
-}
-FIRST, SECOND, LAST = "00_", "01_", "07_"
+RAN = "Ran"
+FIRST, SECOND, LAST = "00_data_check", "01_segment_discovery", "07_icp_profile"
 
 
 @dataclass
@@ -52,9 +47,9 @@ def find_notebooks(data: Path) -> list[Path]:
     own = {path.name: path for path in sorted((data / "notebooks").glob("*.ipynb"))}
     stock = [own.pop(path.name, path) for path in sorted(STOCK.glob("0*.ipynb"))]
     return (
-        [path for path in stock if not path.name.startswith(LAST)]
+        [path for path in stock if path.stem != LAST]
         + list(own.values())
-        + [path for path in stock if path.name.startswith(LAST)]
+        + [path for path in stock if path.stem == LAST]
     )
 
 
@@ -63,15 +58,14 @@ def execute_all(run: Run, say: Callable[[str], None]) -> list[Page]:
     pages = [Page(path) for path in find_notebooks(run.data)]
     if not pages:
         raise DataError("notebooks: none found. Clone the repository again.")
-    ready = {}
     for number, page in enumerate(pages):
         broken = [
             other.name[:2]
             for other in pages[:number]
-            if other.name.startswith((FIRST, SECOND)) and other.status == "failed"
+            if other.name in (FIRST, SECOND) and other.status == "failed"
         ]
         if broken:
-            page.status, page.words = "not produced", STATUS_WORDS["not produced"].format(needs=broken[0])
+            page.status, page.words = "not produced", f"Skipped: needs {broken[0]}"
             continue
         before = set((run.work / "tables").glob("*.csv"))
         began = time.time()
@@ -82,8 +76,7 @@ def execute_all(run: Run, say: Callable[[str], None]) -> list[Page]:
         page.seconds = round(time.time() - began, 1)
         page.tables = sorted(path.stem for path in set((run.work / "tables").glob("*.csv")) - before)
         if page.status == "ok":
-            ready = ready or _readiness(run)
-            page.status, page.words = _judge(page, run, ready)
+            page.status, page.words = _judge(page, run)
         say(f"  {number + 1} of {len(pages)}  {page.name:26s} {page.words.splitlines()[0]}, {page.seconds:.0f} s")
         if number == 0 and page.status == "failed":
             break
@@ -99,6 +92,7 @@ def execute(source: Path, target: Path, parameters: dict[str, str]) -> tuple[str
         A parameter that the notebook does not have; the closest is named.
     """
     import papermill
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
     known = list(papermill.inspect_notebook(str(source)))
     for name in parameters:
@@ -119,10 +113,11 @@ def execute(source: Path, target: Path, parameters: dict[str, str]) -> tuple[str
     except papermill.PapermillExecutionError as error:
         said = error.evalue if error.ename == "DataError" else f"{error.ename}: {error.evalue}"
         return "failed", " ".join(said.split()) or error.ename
-    except Exception as error:
-        why = f"the notebook's process ended, or a cell took longer than {CELL_TIMEOUT // 60} minutes"
-        return "failed", f"{type(error).__name__}: {why}."
-    return "ok", STATUS_WORDS["ok"]
+    except DeadKernelError:
+        return "failed", "The notebook's process ended before it was done. Is there enough memory?"
+    except CellTimeoutError:
+        return "failed", f"A cell took longer than {CELL_TIMEOUT // 60} minutes."
+    return "ok", RAN
 
 
 @contextlib.contextmanager
@@ -145,25 +140,17 @@ def _own_jupyter():
                 os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def _readiness(run: Run) -> dict[str, dict]:
-    """What 00 found out about the notebooks, and how many checks warned."""
-    from icp_lib import quality
-
-    return (
-        quality.build_readiness(run.extract.facts["present"], run.n_rows, run.files)
-        .set_index("notebook")
-        .to_dict("index")
-    )
-
-
-def _judge(page: Page, run: Run, ready: dict[str, dict]) -> tuple[str, str]:
-    """The status of a page that ran: ok, warnings, or not measured."""
-    state = ready.get(page.name, {})
-    if state.get("status") == "not measured":
-        return "not measured", f"Not measured: needs {state['missing']}"
-    checks = run.extract.checks
-    found = int((checks["n_rows"] > 0).sum()) if page.name.startswith(FIRST) else 0
-    return ("warnings", f"{found} warning{'s' if found > 1 else ''}") if found else ("ok", STATUS_WORDS["ok"])
+def _judge(page: Page, run: Run) -> tuple[str, str]:
+    """The status of a page that ran, from what 00 saved: ok, warnings, or not measured."""
+    readiness = run.table("readiness").set_index("notebook")
+    if page.name in readiness.index and readiness.loc[page.name, "status"] == "not measured":
+        return "not measured", f"Not measured: needs {readiness.loc[page.name, 'missing']}"
+    if page.name != FIRST:
+        return "ok", RAN
+    status = run.table("data_checks")["status"].value_counts()
+    found = {words: int(status.get(word, 0)) for word, words in (("fail", "checks failed"), ("warn", "warned"))}
+    said = ", ".join(f"{n} {words}" for words, n in found.items() if n)
+    return ("warnings", said) if said else ("ok", RAN)
 
 
 def strip_notebook(notebook):

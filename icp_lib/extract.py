@@ -111,7 +111,7 @@ def load(
                 "that the disk has room, or give another one, OUT=path/to/reports."
             ) from None
     if strict:
-        _check_quarantined(extract)
+        check_quarantined(extract)
     return extract
 
 
@@ -130,7 +130,8 @@ def _fill_cache(extract: Extract, files: list[RawFile], say: Callable[[str], Non
         shutil.rmtree(building, ignore_errors=True)
 
 
-def _check_quarantined(extract: Extract) -> None:
+def check_quarantined(extract: Extract) -> None:
+    """Raise where more than `max_quarantined` of a table cannot be used."""
     counts = extract.population.pivot_table(index="table", columns="step", values="n_rows", aggfunc="sum", fill_value=0)
     for table, row in counts.iterrows():
         share = row.get("quarantined", 0) / row["read"] if row["read"] else 0.0

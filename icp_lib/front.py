@@ -21,6 +21,10 @@ from icp_lib.schemas import METRICS
 #: The headline figures in their order, and the number of the page that measures each.
 
 
+_READ_HELD = "Dot and bar: newer deals that were kept aside. Ring: what we saw when we first found it."
+_READ_FOUND = "Bar: likely range, widened for the number of groups looked at. Line: the rest."
+
+
 def _safe(html: str):
     from markupsafe import Markup
 
@@ -156,12 +160,9 @@ def _groups(claims, pages: list[dict], shared: str) -> tuple[list[dict], str]:
 
 def _profile(profile: dict) -> tuple[dict, dict]:
     """Return the profile's words and how sure we are; without a profile, what is missing."""
-    if not profile:
-        empty = {
-            "name": "No profile yet.",
-            "quarter": "",
-            "lead": "No segment stands clear of the rest in this quarter's data. Page 01 says what was searched.",
-        }
+    if not profile.get("name"):
+        why = "Page 07 did not run, so nothing names a profile."
+        empty = {"name": "No profile yet.", "quarter": "", "lead": str(profile.get("lead") or why)}
         return empty, {
             "mark": "",
             "word": "Nothing to be sure of",
@@ -221,7 +222,10 @@ def render_front(context: dict, headline, claims, profile: dict) -> str:
     ]
     shared = shared_note(claims)
     groups, scale_line = _groups(claims, page["pages"], shared)
-    legend = _safe(range_bar(30, 20, 42, "n", (0, 60, [], False), rest=10).replace('role="img"', 'aria-hidden="true"'))
+    verdict = str(profile.get("verdict") or "untested")
+    legend = range_bar(30, 20, 42, "n", (0, 60, [], False), verdict, rest=10)
+    legend = legend.replace('role="img"', 'aria-hidden="true"')
+    is_held = len(claims) > 0 and claims["holdout_p_adjusted"].notna().any()
     return render_template(
         "front.html.j2",
         page,
@@ -233,8 +237,9 @@ def render_front(context: dict, headline, claims, profile: dict) -> str:
         shared=shared,
         ran=_ran(page["pages"]),
         is_said="pages ran" in page["status_words"],
-        legend=legend,
-        cards=[_card(row, str(profile.get("verdict") or "untested")) for row in headline.to_dict("records")],
+        legend=_safe(legend),
+        how_to_read=_READ_HELD if is_held else _READ_FOUND,
+        cards=[_card(row, verdict) for row in headline.to_dict("records")],
     )
 
 

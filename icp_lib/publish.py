@@ -86,13 +86,14 @@ def make_report(
     """
     folder = REPOSITORY / Path(data or "data/demo").expanduser()
     asked, target = find_quarter(quarter, folder), find_out(out, folder)
-    _check_owner(target, load_settings(folder).name)
+    _check_owner(target, folder)
     raw = str(Path(raw).expanduser().absolute()) if raw else None
     with _locked(target, asked):
         _heal(target, asked)
         say(f"{asked}: reading {folder.name}")
         extract = extracts.load(folder, target, raw, say=lambda words: say(f"  {words}"))
         run = Run(asked, folder, target, extract)
+        _check_visible(run)
         started = time.time()
         _empty(run, raw)
         pages = execute_all(run, say)
@@ -107,14 +108,30 @@ def make_report(
     return target / str(asked), all(page.status != "failed" for page in pages)
 
 
-def _check_owner(out: Path, company: str) -> None:
-    for path in sorted(out.glob("20*-Q*/run.json")):
-        owner = json.loads(path.read_text(encoding="utf-8"))["company"]
-        if owner != company:
-            raise DataError(
-                f"OUT: '{out.name}' holds the reports of {owner}, not of {company}. "
-                f"Give another folder, OUT=reports/{company.lower()}."
-            )
+def list_runs(out: Path) -> list[dict]:
+    """Return the manifests of the reports in a folder, newest quarter first."""
+    paths = [path for path in out.glob("*/run.json") if re.fullmatch(r"20\d\d-Q[1-4]", path.parent.name)]
+    runs = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    return sorted(runs, key=lambda run: run["quarter"], reverse=True)
+
+
+def _check_owner(out: Path, data: Path) -> None:
+    """A folder of reports belongs to one company, which is known by the name of its folder."""
+    company = data.resolve().name
+    for owner in {run.get("folder", company) for run in list_runs(out)} - {company}:
+        raise DataError(
+            f"OUT: '{out.name}' holds the reports of data folder '{owner}', not of '{company}'. "
+            f"Give another one, OUT='reports/{company}'."
+        )
+
+
+def _check_visible(run: Run) -> None:
+    """Without a relevant opportunity by the quarter's end there is nothing to report on."""
+    if not int(run.visible["n_relevant"].max()):
+        raise DataError(
+            f"opportunities: no relevant one is dated by {run.as_of} ({run.quarter}). Give another QUARTER, or mend "
+            "created_at, type, or relevant: in icp.yml."
+        )
 
 
 @contextlib.contextmanager
@@ -175,10 +192,11 @@ def build_site(run: Run, pages: list[Page], seconds: float) -> Path:
         (site / f"{page.name}.html").write_text(html, encoding="utf-8")
     if (run.work / "profile.yml").exists():
         shutil.copy(run.work / "profile.yml", site / "profile.yml")
-    (site / "index.html").write_text(front.render_front(contexts["index"], *_front_tables(run)), encoding="utf-8")
-    (site / "run.json").write_text(
-        json.dumps(build_manifest(run, pages, site, seconds), indent=1, ensure_ascii=False), encoding="utf-8"
-    )
+    headline, claims, profile = _front_tables(run)
+    html = front.render_front(contexts["index"], headline, claims, profile)
+    (site / "index.html").write_text(html, encoding="utf-8")
+    manifest = {"headline": profile.get("name", "")} | build_manifest(run, pages, site, seconds)
+    (site / "run.json").write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
     return site
 
 
@@ -201,14 +219,14 @@ def _contexts(run: Run, pages: list[Page]) -> dict[str, dict]:
             "number": page.name[:2],
             "title": page.title,
             "status": page.status,
-            "status_words": page.words,
+            "status_words": "Failed" if page.status == "failed" else page.words,
         }
         for page in pages
     ]
     shared = {
         "company": run.settings.name,
         "quarter": str(run.quarter),
-        "as_of": f"{run.as_of.day} {run.as_of:%b %Y}",
+        "as_of": as_words(run.as_of),
         "run_id": run.run_id,
         "fingerprint": run.extract.fingerprint,
         "currency": run.settings.currency,
@@ -225,6 +243,17 @@ def _contexts(run: Run, pages: list[Page]) -> dict[str, dict]:
     return contexts | {
         "index": shared | {"name": "index", "status": worst, "status_words": _all_words(pages), "tables": []}
     }
+
+
+def as_words(day: date) -> str:
+    """Return a day as readers write it.
+
+    Examples
+    --------
+    >>> as_words(date(2026, 9, 30))
+    '30 Sep 2026'
+    """
+    return f"{day.day} {day:%b %Y}"
 
 
 def _all_words(pages: list[Page]) -> str:
@@ -250,11 +279,12 @@ def build_manifest(run: Run, pages: list[Page], site: Path, seconds: float) -> d
     lock = REPOSITORY / "requirements.lock"
     return {
         "company": run.settings.name,
+        "folder": run.data.resolve().name,
         "quarter": str(run.quarter),
         "as_of": str(run.as_of),
         "run_id": run.run_id,
         "status": "draft",
-        "headline": _headline(run),
+        "as_of_words": as_words(run.as_of),
         "data_fingerprint": run.extract.fingerprint,
         "inputs": run.extract.files,
         "parameters": {"quarter": str(run.quarter)},
@@ -274,10 +304,6 @@ def build_manifest(run: Run, pages: list[Page], site: Path, seconds: float) -> d
     }
 
 
-def _headline(run: Run) -> str:
-    return _front_tables(run)[2].get("name", "")
-
-
 def swap(site: Path, target: Path) -> None:
     """Put a finished folder in the place of the old one: nothing half-written is ever seen."""
     old = target.with_name(f".old-{target.name}")
@@ -291,12 +317,7 @@ def build_index(out: Path) -> None:
     """Write ``index.html`` over all quarters of a folder of reports."""
     from icp_lib import front
 
-    runs = [
-        json.loads(path.read_text(encoding="utf-8"))
-        for path in out.glob("20*-Q*/run.json")
-        if re.fullmatch(r"20\d\d-Q[1-4]", path.parent.name)
-    ]
-    runs.sort(key=lambda run: run["quarter"], reverse=True)
+    runs = list_runs(out)
     passing = out / ".index.part"
     passing.write_text(front.render_index(runs, runs[0]["company"] if runs else ""), encoding="utf-8")
     passing.replace(out / "index.html")

@@ -120,27 +120,32 @@ def estimate_coverage(accounts: pd.DataFrame, traits: dict[str, dict]) -> pd.Dat
         gap = stats.estimate_difference(at["won"].sum(), len(at["won"]), at["lost"].sum(), len(at["lost"]))
         row |= {"gap_rate": gap.value, "gap_rate_low": gap.low, "gap_rate_high": gap.high}
         rows.append(row | _judge_coverage(row))
-    return pd.DataFrame(rows).sort_values(["coverage_rate", "attribute"], kind="stable", ignore_index=True)
+    columns = ["attribute", "n_accounts", "coverage_rate", "n_won", "coverage_won_rate", "n_lost", "coverage_lost_rate",
+               "gap_rate", "gap_rate_low", "gap_rate_high", "status", "note"]  # fmt: skip
+    table = pd.DataFrame(rows, columns=columns)
+    return table.sort_values(["coverage_rate", "attribute"], kind="stable", ignore_index=True)
 
 
 def _judge_coverage(row: dict) -> dict:
     notes = []
     if row["coverage_rate"] < MIN_COVERAGE:
-        notes.append(
-            "Not in the extract" if row["coverage_rate"] == 0 else f"Below {MIN_COVERAGE:.0%}: its findings are marked"
-        )
-    if abs(row["gap_rate"]) > MAX_GAP:
-        notes.append("Filled in after the sale? Its findings are at most promising")
+        notes.append(f"Filled in for {row['coverage_rate']:.0%}" if row["coverage_rate"] else "Not in the extract")
+    if row["gap_rate"] > MAX_GAP and row["gap_rate_low"] > 0:
+        notes.append("Filled in more often for won deals: after the sale?")
+    if row["gap_rate"] < -MAX_GAP and row["gap_rate_high"] < 0:
+        notes.append("Filled in less often for won deals")
     return {"status": "warn" if notes else "pass", "note": ". ".join(notes)}
 
 
 def build_readiness(
-    present: dict[str, list[str]], n_rows: dict[str, int], files: set[str] = frozenset()
+    notebooks: list[str], present: dict[str, list[str]], n_rows: dict[str, int], files: set[str] = frozenset()
 ) -> pd.DataFrame:
     """For every notebook, what it needs against what is there: `readiness`.
 
     Parameters
     ----------
+    notebooks : list of str
+        Names of the notebooks that this run has; those that need nothing known are ready.
     present : dict
         Table -> columns that the extract has.
     n_rows : dict
@@ -163,11 +168,9 @@ def build_readiness(
         )
 
     rows = []
-    for notebook, needs in NEEDS.items():
-        missing, wanted = (
-            [need for need in needs if not has(need)],
-            [want for want in WANTS.get(notebook, ()) if not has(want)],
-        )
+    for notebook in notebooks:
+        missing = [need for need in NEEDS.get(notebook, ()) if not has(need)]
+        wanted = [want for want in WANTS.get(notebook, ()) if not has(want)]
         rows.append(
             {
                 "notebook": notebook,
@@ -176,7 +179,7 @@ def build_readiness(
                 "would_add": "; ".join(map(_need_words, wanted)) or "nothing",
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["notebook", "status", "missing", "would_add"])
 
 
 def _need_words(need: str) -> str:

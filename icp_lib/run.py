@@ -140,13 +140,13 @@ class Run:
 
     def _expression(self, name: str):
         """The canonical table, cut at the quarter's end, still in the engine."""
-        relevant = self.settings.relevant
-        options = {"types": relevant.types, "min_amount": relevant.min_amount}
-        return account_table.cut(self._whole(name), name, self.cutoff, **options)
+        whole = self._engine.read_parquet(escape_path(self.extract.path(name)), table_name=name)
+        return account_table.cut(whole, name, self.cutoff, **self._relevant)
 
-    def _whole(self, name: str):
-        """The validated table, rows after the quarter included: nothing of it may be shown but counts."""
-        return self._engine.read_parquet(escape_path(self.extract.path(name)), table_name=name)
+    @property
+    def _relevant(self) -> dict:
+        """What counts as a relevant opportunity, as keywords."""
+        return {"types": self.settings.relevant.types, "min_amount": self.settings.relevant.min_amount}
 
     @cached_property
     def _engine(self):
@@ -159,25 +159,9 @@ class Run:
 
     @cached_property
     def visible(self) -> pd.DataFrame:
-        """Rows of each table dated by as-of: table, n_visible.
-
-        For opportunities also n_relevant, n_won (of these), n_won_other (of the others), n_won_later (relevant, won
-        after as-of, so open here) and n_won_ever (of all rows dated by as-of, whenever won).
-        """
-        rows = []
-        for name in TABLES:
-            row = {"table": name, "n_visible": int(self._expression(name).count().execute())}
-            if name == "opportunities":
-                won, relevant = self.opportunities["status"] == "won", self.opportunities["is_relevant"]
-                counts = {"n_relevant": relevant, "n_won": won & relevant, "n_won_other": won & ~relevant}
-                row |= {count: int(rows_in.sum()) for count, rows_in in counts.items()}
-                whole, wanted = self._whole(name), self.settings.relevant
-                ever = whole.filter((whole.status == "won") & (whole.created_at < self.cutoff))
-                relevant_ever = ever.filter(account_table.is_relevant(ever, wanted.types, wanted.min_amount))
-                row["n_won_ever"] = int(ever.count().execute())
-                row["n_won_later"] = int(relevant_ever.count().execute()) - row["n_won"]
-            rows.append(row)
-        return pd.DataFrame(rows)
+        """Rows of each table dated by as-of: see `accounts.count_visible`."""
+        tables = {name: self._engine.read_parquet(escape_path(self.extract.path(name))) for name in TABLES}
+        return account_table.count_visible(tables, self.cutoff, **self._relevant)
 
     @property
     def traits(self) -> dict[str, dict]:
@@ -188,6 +172,12 @@ class Run:
     def n_rows(self) -> dict[str, int]:
         """Table -> rows dated by as-of."""
         return dict(zip(self.visible["table"], self.visible["n_visible"], strict=True))
+
+    @property
+    def notebooks(self) -> list[str]:
+        """Names of the notebooks of this company's report: the stock ones and its own."""
+        folders = (REPOSITORY / "notebooks", self.data / "notebooks")
+        return sorted({path.stem for folder in folders for path in folder.glob("[0-9]*.ipynb")})
 
     @property
     def files(self) -> set[str]:
@@ -224,6 +214,12 @@ class Run:
         passing.replace(target)
         return frame
 
+    @property
+    def _tables_folder(self) -> Path:
+        """The working folder's tables; the report's where nothing is being worked on. Never a mixture of two runs."""
+        working = self.work / "tables"
+        return working if any(working.glob("*.csv")) else self.out / str(self.quarter) / "tables"
+
     def table(self, name: str) -> pd.DataFrame:
         """Read a result table of this quarter: from the working folder, else from the report.
 
@@ -232,17 +228,16 @@ class Run:
         DataError
             No notebook has saved it yet.
         """
-        for folder in (self.work, self.out / str(self.quarter)):
-            if (folder / "tables" / f"{_check_name(name)}.csv").exists():
-                return read_table(folder / "tables" / f"{name}.csv")
+        path = self._tables_folder / f"{_check_name(name)}.csv"
+        if path.exists():
+            return read_table(path)
         raise DataError(
             f"{name}: not there yet for {self.quarter}. Run `make report`, or the notebook that saves it, first."
         )
 
     def tables(self, prefix: str) -> pd.DataFrame:
         """Return the result tables of this quarter whose names start with `prefix`, stacked in their order."""
-        folders = [self.work / "tables", self.out / str(self.quarter) / "tables"]
-        names = sorted({path.stem for folder in folders for path in folder.glob(f"{_check_name(prefix)}*.csv")})
+        names = sorted(path.stem for path in self._tables_folder.glob(f"{_check_name(prefix)}*.csv"))
         frames = [frame for name in names if len(frame := self.table(name))]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 

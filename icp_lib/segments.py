@@ -48,32 +48,57 @@ def estimate_levels(
     measure: str = "margin_per_day",
     gross_margin_rate: float = 1.0,
     revenue: pd.DataFrame | None = None,
+    coverage: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Value, win rate and cycle of every level of every trait against the rest: `segment_levels`.
 
     Single traits on all data up to as-of; nothing is kept aside, so no level can be better than untested. p-values are
-    Holm-adjusted over all levels with enough data.
+    those of values capped at the 95th percentile, Holm-adjusted over all levels with enough data on both sides.
+
+    Parameters
+    ----------
+    accounts, opportunities : DataFrame
+        The account table; the opportunities cut at the quarter's end.
+    traits : dict
+        Attribute -> how it is cut into levels (`rules.build_levels`).
+    cutoff, measure, gross_margin_rate, revenue
+        See `value.build_units`.
+    coverage : DataFrame, optional
+        `quality.estimate_coverage`: its notes are carried to the levels.
 
     Returns
     -------
     DataFrame
-        One row a level, sorted by verdict, then by the lower bound of the lift, then attribute and level.
+        One row a level, sorted by verdict, then by the lower bound of the lift, then attribute and level. Columns
+        `lift_joint_low`, `lift_joint_high` hold the range widened for the number of levels tested (Bonferroni).
     """
     frames = _frames(accounts, opportunities, cutoff, measure, gross_margin_rate, revenue)
-    rows = [
-        {"attribute": attribute, "level": level, **_estimate_segment(segment, accounts, *frames)}
-        for attribute, level, segment in build_levels(accounts, traits)
-    ]
-    if not rows:
+    levels = build_levels(accounts, traits)
+    if not levels:
         return pd.DataFrame(columns=["attribute", "level", "segment_id", "segment", "verdict", "note"])
-    table = pd.DataFrame(rows)
-    enough = (table["n_opportunities"] >= stats.MIN_OPPORTUNITIES) & (table["n_won"] >= stats.MIN_WON)
-    table["p_adjusted"] = stats.adjust_holm(table["p_value"].where(enough))
-    table["verdict"] = [
-        stats.verdict(row.n_opportunities, row.n_won, row.lift, row.p_adjusted) for row in table.itertuples()
+    rows = [
+        {"attribute": attribute, "level": level, **_estimate_segment(each, accounts, *frames)}
+        for attribute, level, each in levels
     ]
-    table["note"] = [_note(row, measure) for row in table.itertuples()]
+    table = pd.DataFrame(rows)
+    enough = (table["n_opportunities"] >= stats.MIN_OPPORTUNITIES) & table["lift"].notna()
+    enough &= table[["n_won", "n_won_rest"]].min(axis=1) >= stats.MIN_WON
+    table["p_adjusted"] = stats.adjust_holm(table["p_value"].where(enough))
+    joint = 1 - 0.05 / max(1, int(enough.sum()))
+    wide = [_lift(frames[0], _inside(each, accounts, frames[0]), joint) for _, _, each in levels]
+    table["lift_joint_low"], table["lift_joint_high"] = [each.low for each in wide], [each.high for each in wide]
+    table["verdict"] = [
+        stats.verdict(row.n_opportunities, min(row.n_won, row.n_won_rest), row.lift, row.p_adjusted)
+        for row in table.itertuples()
+    ]
+    told = {} if coverage is None else coverage.set_index("attribute")["note"].to_dict()
+    table["note"] = [_note(row, measure, told.get(row.attribute)) for row in table.itertuples()]
     return _sort_by_verdict(table, "lift_low", ["attribute", "level"])
+
+
+def _inside(segment: Segment, accounts: pd.DataFrame, units: pd.DataFrame) -> np.ndarray:
+    """Which units belong to accounts of a segment."""
+    return units["account_id"].isin(accounts["account_id"].to_numpy()[segment.mask(accounts)]).to_numpy()
 
 
 def _frames(accounts, opportunities, cutoff, measure, gross_margin_rate, revenue):
@@ -81,13 +106,18 @@ def _frames(accounts, opportunities, cutoff, measure, gross_margin_rate, revenue
     keywords = {"cutoff": cutoff, "gross_margin_rate": gross_margin_rate}
     units = value.build_units(opportunities, accounts, measure=measure, revenue=revenue, **keywords)
     beside = "margin_per_opportunity" if measure.startswith("margin") else "win_rate"
-    return units, value.build_units(opportunities, accounts, measure=beside, **keywords), measure
+    return units, value.cap(units), value.build_units(opportunities, accounts, measure=beside, **keywords), measure
 
 
 def _estimate_segment(
-    segment: Segment, accounts: pd.DataFrame, units: pd.DataFrame, per_deal: pd.DataFrame, measure: str
+    segment: Segment,
+    accounts: pd.DataFrame,
+    units: pd.DataFrame,
+    capped: pd.DataFrame,
+    per_deal: pd.DataFrame,
+    measure: str,
 ) -> dict:
-    """All figures of one segment."""
+    """All figures of one segment; its p-value is that of the capped values."""
     members = accounts["account_id"].to_numpy()[segment.mask(accounts)]
     inside, deal_inside = (frame["account_id"].isin(members).to_numpy() for frame in (units, per_deal))
     deals = per_deal[deal_inside]
@@ -104,6 +134,7 @@ def _estimate_segment(
         "n_accounts": len(members),
         "n_opportunities": int(inside.sum()),
         "n_won": int(units.loc[inside, "is_won"].sum()),
+        "n_won_rest": int(units.loc[~inside, "is_won"].sum()),
     }
     estimates = {
         "lift": lift,
@@ -121,11 +152,12 @@ def _estimate_segment(
         "win_rate_rest": _win_rate(rest).value,
         "cycle_median_days_rest": _cycle(rest).value,
         "n_mature": len(mature),
+        "n_mature_won": int(mature["is_won"].sum()),
     }
     return row | {
         "stale_rate": open_deals["is_mature"].mean() if len(open_deals) else np.nan,
         **_largest(units, inside),
-        "p_value": lift.p_value,
+        "p_value": _lift(capped, inside).p_value,
     }
 
 
@@ -142,9 +174,9 @@ def _cycle(mature: pd.DataFrame) -> stats.Estimate:
     return stats.estimate_median(days) if len(days) >= stats.MIN_WON else stats.Estimate(np.nan, np.nan, np.nan)
 
 
-def _lift(units: pd.DataFrame, inside: np.ndarray) -> stats.Estimate:
+def _lift(units: pd.DataFrame, inside: np.ndarray, conf_level: float = 0.95) -> stats.Estimate:
     cluster = pd.factorize(units["family_id"])[0]
-    return stats.estimate_lift(units["m"], units["e"], inside, cluster, n_won=int(units.loc[inside, "is_won"].sum()))
+    return stats.estimate_lift(units["m"], units["e"], inside, cluster, conf_level)
 
 
 def _rest_value(units: pd.DataFrame, inside: np.ndarray) -> float:
@@ -162,30 +194,36 @@ def _largest(units: pd.DataFrame, inside: np.ndarray) -> dict:
     by_account = units[inside].groupby("account_id")["m"].sum()
     if by_account.sum() <= 0:
         return {"share_largest": np.nan, "lift_without_largest": np.nan}
-    without = (units["account_id"] != by_account.idxmax()).to_numpy()
+    kept = (units["account_id"] != by_account.idxmax()).to_numpy()
+    others = units[kept].assign(e=value.expected(units[kept]))
     return {
         "share_largest": by_account.max() / by_account.sum(),
-        "lift_without_largest": _lift(units[without], inside[without]).value,
+        "lift_without_largest": _lift(others, inside[kept]).value,
     }
 
 
-def _note(row, measure: str) -> str:
+def _note(row, measure: str, coverage_note=None) -> str:
     """What a reader must know of one level."""
     if row.verdict == "not enough data":
-        return (
-            f"{row.n_won:,} won of the {stats.MIN_WON} needed"
-            if row.n_won < stats.MIN_WON
-            else f"{row.n_opportunities:,} deals of the {stats.MIN_OPPORTUNITIES} needed"
-        )
-    notes = []
+        if row.n_won_rest < stats.MIN_WON:
+            return f"{row.n_won_rest:,} won in the rest, {stats.MIN_WON} needed to compare"
+        if row.n_won < stats.MIN_WON:
+            return f"{row.n_won:,} won of the {stats.MIN_WON} needed"
+        return f"{row.n_opportunities:,} deals of the {stats.MIN_OPPORTUNITIES} needed"
+    notes = [coverage_note] if isinstance(coverage_note, str) and coverage_note else []
     if measure == "margin_per_day" and np.isnan(row.margin_per_day_rest):
         notes.append("No deal of the rest is a year old, so there is no value in money yet")
-    if measure == "margin_per_day" and (row.lift > 1) != (row.lift_per_opportunity > 1):
-        notes.append(
-            "Per deal it is on the other side of the rest"
-            + (f"; {row.stale_rate:.0%} of its open deals are over a year old" if row.stale_rate > 0 else "")
-        )
+    if measure == "margin_per_day" and _disagree(row):
+        open_long = f"; {row.stale_rate:.0%} of its open deals are over a year old" if row.stale_rate > 0 else ""
+        notes.append(f"Per deal it is on the other side of the rest{open_long}")
     return ". ".join(notes)
+
+
+def _disagree(row) -> bool:
+    """Whether the two ways of counting point to different sides, and one of them clearly to its own."""
+    apart = (row.lift > 1) != (row.lift_per_opportunity > 1)
+    ranges = ((row.lift_low, row.lift_high), (row.lift_per_opportunity_low, row.lift_per_opportunity_high))
+    return bool(apart and any(low > 1 or high < 1 for low, high in ranges))
 
 
 def _sort_by_verdict(table: pd.DataFrame, by: str, then: list[str]) -> pd.DataFrame:
@@ -201,6 +239,8 @@ def _sort_by_verdict(table: pd.DataFrame, by: str, then: list[str]) -> pd.DataFr
 def build_claims(levels: pd.DataFrame, metric: str = "lift", most: int = 6) -> pd.DataFrame:
     """Return the first claims of notebook 01, one row a claim, in the order of `levels`: `claims_01`.
 
+    Ranges are widened for the number of levels tested.
+
     Parameters
     ----------
     levels : DataFrame
@@ -212,20 +252,21 @@ def build_claims(levels: pd.DataFrame, metric: str = "lift", most: int = 6) -> p
     """
     if levels.empty:
         return pd.DataFrame(columns=CLAIM_COLUMNS)
-    offered = levels[(levels["verdict"] != "not enough data") & levels["level"].map(is_named)]
-    top = offered.head(most)
-    side = np.where(top["lift"] > 1, "more", "less")
+    tested = levels[(levels["verdict"] != "not enough data") & levels["level"].map(is_named)]
+    top = tested.head(most)
+    side = np.where(top["lift"] > 1, " are worth more than the rest.", " are worth less than the rest.")
+    words = np.where(top["verdict"] == "not supported", " do not stand out from the rest.", side)
     return pd.DataFrame(
         {
             "claim_id": "01-" + top["segment_id"],
-            "claim": top["segment"] + " are worth " + side + " than the rest.",
+            "claim": top["segment"] + words,
             "segment_id": top["segment_id"],
             "metric": metric,
             "estimate": top["lift"],
-            "conf_low": top["lift_low"],
-            "conf_high": top["lift_high"],
+            "conf_low": top["lift_joint_low"],
+            "conf_high": top["lift_joint_high"],
             "n": top["n_opportunities"],
-            "hypotheses": len(offered),
+            "hypotheses": int(levels["p_adjusted"].notna().sum()),
             "estimate_found": top["lift"],
             "p_adjusted": top["p_adjusted"],
             "holdout_p_adjusted": np.nan,
@@ -267,23 +308,14 @@ def _hide_thin(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def find_disagreement(levels: pd.DataFrame) -> pd.DataFrame:
-    """Return the levels with enough data that stand on different sides of the rest per selling day and per deal."""
-    enough = levels["verdict"] != "not enough data"
-    table = levels[enough & ((levels["lift"] > 1) != (levels["lift_per_opportunity"] > 1))]
-    return table[
-        [
-            "segment",
-            "lift",
-            "lift_low",
-            "lift_high",
-            "lift_per_opportunity",
-            "lift_per_opportunity_low",
-            "lift_per_opportunity_high",
-            "stale_rate",
-            "n_opportunities",
-            "verdict",
-        ]
-    ]
+    """Return the levels with enough data whose two ways of counting point to different sides of the rest.
+
+    At least one of the two ranges must lie wholly on its side: two values near the rest differ by luck alone.
+    """
+    columns = ["segment", "lift", "lift_low", "lift_high", "lift_per_opportunity", "lift_per_opportunity_low",
+               "lift_per_opportunity_high", "stale_rate", "n_opportunities", "verdict"]  # fmt: skip
+    apart = [row.verdict != "not enough data" and _disagree(row) for row in levels.itertuples()]
+    return levels[np.array(apart, bool)].reindex(columns=columns)
 
 
 def pick_largest(levels: pd.DataFrame, most: int = 12) -> pd.DataFrame:

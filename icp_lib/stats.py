@@ -22,11 +22,12 @@ class Estimate(NamedTuple):
     p_value: float = NAN
 
 
-def estimate_lift(m, e, inside, cluster, n_won: int, conf_level: float = 0.95) -> Estimate:
+def estimate_lift(m, e, inside, cluster, conf_level: float = 0.95) -> Estimate:
     """Ratio of standardised ratios, inside against outside, with a cluster-robust interval.
 
     Lift = (sum m / sum e inside) / (sum m / sum e outside). On the log scale its variance is the sum over clusters of
-    the squared influence (O - r E) / sum O; a cluster that lies on both sides counts once, with both parts.
+    the squared influence (O - r E) / sum O; a cluster that lies on both sides counts once, with both parts. Student's t
+    has as many degrees of freedom as the side with fewer clusters that got something, less one.
 
     Parameters
     ----------
@@ -35,14 +36,13 @@ def estimate_lift(m, e, inside, cluster, n_won: int, conf_level: float = 0.95) -
     inside : array of bool, shape (n,)
     cluster : array of int, shape (n,)
         Codes from 0 of the units' clusters.
-    n_won : int
-        Units inside with an event; the interval uses Student's t with n_won - 1 degrees of freedom.
     conf_level : float
 
     Returns
     -------
     Estimate
-        NaN where either side has nothing got or expected; the interval is NaN with fewer than two events.
+        NaN where either side has nothing got or expected; the interval is NaN with fewer than two clusters that got
+        something on either side.
 
     References
     ----------
@@ -51,22 +51,23 @@ def estimate_lift(m, e, inside, cluster, n_won: int, conf_level: float = 0.95) -
     Examples
     --------
     >>> inside = np.array([True, True, False, False])
-    >>> estimate_lift(np.array([2.0, 4.0, 1.0, 1.0]), np.ones(4), inside, np.arange(4), n_won=2).value
+    >>> estimate_lift(np.array([2.0, 4.0, 1.0, 1.0]), np.ones(4), inside, np.arange(4)).value
     3.0
     """
-    check_range(conf_level, 0.5, 0.9999, "conf_level")
+    check_range(conf_level, 0.5, 0.9999999, "conf_level")
     m, e, inside = np.asarray(m, float), np.asarray(e, float), np.asarray(inside, bool)
     got_in, exp_in = m[inside].sum(), e[inside].sum()
     got_out, exp_out = m[~inside].sum(), e[~inside].sum()
     if min(exp_in, exp_out, got_out) <= 0:
         return Estimate(NAN, NAN, NAN)
     value = (got_in / exp_in) / (got_out / exp_out)
-    if n_won < 2 or got_in <= 0:
+    n_clusters = min(len(np.unique(np.asarray(cluster)[side & (m != 0)])) for side in (inside, ~inside))
+    if n_clusters < 2 or got_in <= 0:
         return Estimate(value if got_in >= 0 else NAN, NAN, NAN)
     influence = np.where(inside, (m - got_in / exp_in * e) / got_in, -(m - got_out / exp_out * e) / got_out)
     error = np.sqrt(np.square(np.bincount(cluster, weights=influence)).sum())
-    half = distributions.t.ppf(0.5 + conf_level / 2, n_won - 1) * error
-    p_value = 2 * distributions.t.sf(abs(np.log(value)) / error, n_won - 1) if error > 0 else NAN
+    half = distributions.t.ppf(0.5 + conf_level / 2, n_clusters - 1) * error
+    p_value = 2 * distributions.t.sf(abs(np.log(value)) / error, n_clusters - 1) if error > 0 else NAN
     return Estimate(value, value * np.exp(-half), value * np.exp(half), p_value)
 
 
@@ -186,7 +187,7 @@ def verdict(
     *,
     holdout_lift: float = NAN,
     holdout_p: float = NAN,
-    holdout_p_below: float = NAN,
+    holdout_p_opposite: float = NAN,
     holdout_expected_won: float = 0.0,
     is_reversed: bool = False,
     explained_by: str = "",
@@ -201,8 +202,8 @@ def verdict(
         The effect where found (above 1 is better) and its p-value adjusted for the search.
     holdout_lift, holdout_p : float
         In the held-out part, the p-value adjusted for the list; NaN where there is none.
-    holdout_p_below : float
-        One-sided p-value of a held-out lift below 1.
+    holdout_p_opposite : float
+        One-sided p-value of a held-out lift on the other side of 1 than where found.
     holdout_expected_won : float
         Wins expected in the held-out part at the company's rate.
     is_reversed : bool
@@ -219,14 +220,14 @@ def verdict(
     """
     if n_opportunities < MIN_OPPORTUNITIES or n_won < MIN_WON:
         return "not enough data"
-    if is_reversed or (holdout_lift < 1 and holdout_p_below <= 0.05):
+    same_side = (lift > 1) == (holdout_lift > 1)
+    if is_reversed or (not same_side and holdout_p_opposite <= 0.05):
         return "contradicted"
     if explained_by:
         return f"explained by {explained_by}"
     found, held = p_adjusted <= 0.05, holdout_p <= 0.05
     if found and (holdout_expected_won < MIN_WON or np.isnan(holdout_lift)):
         return "untested"
-    same_side = (lift > 1) == (holdout_lift > 1)
     if found and held and same_side:
         return "confirmed"
     if (found or held) and same_side:

@@ -66,3 +66,11 @@ def load(company, tmp_path):
     from icp_lib import extract
 
     return lambda **tables: extract.load(company(**tables), tmp_path / "out")
+
+
+@pytest.fixture(autouse=True)
+def euros():
+    """The currency of the pages is the package's one module state: every test starts with the same."""
+    from icp_lib.formats import set_currency
+
+    set_currency("EUR")

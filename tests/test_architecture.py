@@ -15,10 +15,10 @@ PACKAGE = Path(icp_lib.__file__).parent
 SOURCES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.glob("*.py")}
 LAYERS = (
     "checks",
-    "schemas settings reading parsing validation quarantine extract accounts demo",
+    "schemas settings transforms aliases recognition reading parsing validation quarantine extract accounts demo",
     "stats rules value",
     "segments quality profile",
-    "formats sentences marks display charts figures",
+    "formats sentences marks display charts figures codebook template",
     "run execution pages front publish __main__",
 )
 LAYER = {module: number for number, modules in enumerate(LAYERS) for module in modules.split()}

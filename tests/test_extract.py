@@ -152,7 +152,7 @@ def test_no_name_and_no_address_in_anything_that_is_shown(load):
         assert canary not in shown
     strict = extract.settings.model_copy(update={"max_quarantined": 0.0})
     with pytest.raises(DataError) as error:
-        extracts._check_quarantined(extracts.Extract(strict, extract.cache, "", {}))
+        extracts.check_quarantined(extracts.Extract(strict, extract.cache, "", {}))
     assert not any(canary in str(error.value) for canary in CANARIES)
 
 

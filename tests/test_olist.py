@@ -79,7 +79,7 @@ def test_the_report_shows_the_counts_and_says_what_the_measure_is(run, tmp_path)
     check, levels = (
         (folder / f"{name}.html").read_text(encoding="utf-8") for name in ("00_data_check", "01_segment_discovery")
     )
-    assert "We read 8,000 deals and analyse 7,999; 1 cannot be used" in check
+    assert "We read 8,000 deals and analyse 7,999: 1 cannot be true" in check
     assert "analysed: 120 won after the quarter count as open" in check
     assert "close more than a day before they were created" in check
     assert "No opportunity has an amount, so the value measure is the win rate." in levels

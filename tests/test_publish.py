@@ -159,10 +159,28 @@ def test_the_quarter_is_asked_for_or_configured_or_the_last_that_ended(company, 
 
 def test_reports_of_another_company_are_not_mixed(report, tmp_path):
     other = write_company(tmp_path / "other", 400, name="Other")
-    with pytest.raises(
-        DataError, match=r"holds the reports of Small, not of Other\. Give another folder, OUT=reports/other"
-    ):
+    said = r"holds the reports of data folder 'small', not of 'other'\. Give another one, OUT='reports/other'"
+    with pytest.raises(DataError, match=said):
         publish.make_report(None, str(other), str(report[0].parent), say=lambda words: None)
+
+
+def test_a_quarter_without_deals_is_refused_and_the_old_report_stays(report, company):
+    before = digests(report[0])
+    with pytest.raises(DataError, match=r"no relevant one is dated by 2019-03-31 \(2019-Q1\)\. Give another QUARTER"):
+        publish.make_report("2019-Q1", str(company), str(report[0].parent), say=lambda words: None)
+    assert digests(report[0]) == before and not (report[0].parent / "2019-Q1").exists()
+
+
+def test_without_a_lead_beyond_luck_no_profile_is_named(tmp_path):
+    """A world without truth: the best of many levels is no ideal customer."""
+    folder = tmp_path / "null"
+    folder.mkdir()
+    for name, frame in demo.build_world(11, 900, True, tables=("accounts", "opportunities")).items():
+        frame.to_csv(folder / f"{name}.csv", index=False)
+    site, whole = publish.make_report("2026-Q3", str(folder), str(tmp_path / "out"), say=lambda words: None)
+    front = (site / "index.html").read_text(encoding="utf-8")
+    assert whole and "<h1>No profile yet.</h1>" in front and "no lead is larger than luck gives" in front
+    assert "name: ''" in (site / "profile.yml").read_text(encoding="utf-8")
 
 
 def test_a_second_run_of_the_same_quarter_is_refused(report, company):
@@ -188,6 +206,7 @@ def own_notebook(company, stem, source, after_title="# 00 · Broken: will it say
 
 def test_a_failed_page_says_so_and_the_rest_is_published(report, company, tmp_path):
     mine = shutil.copytree(company, tmp_path / "mine")
+    publish.make_report(None, str(mine), str(tmp_path / "out"), say=lambda words: None)
     own_notebook(mine, "01_segment_discovery", "raise icp.DataError('accounts.csv, line 7: no industry.')")
     folder, whole = publish.make_report(None, str(mine), str(tmp_path / "out"), say=lambda words: None)
     run = json.loads((folder / "run.json").read_text())
@@ -201,6 +220,7 @@ def test_a_failed_page_says_so_and_the_rest_is_published(report, company, tmp_pa
     assert "accounts.csv, line 7: no industry." in (folder / "01_segment_discovery.html").read_text(encoding="utf-8")
     front = (folder / "index.html").read_text(encoding="utf-8")
     assert "01 failed" in front and "Skipped: needs 01" in front
+    assert "than the rest." not in front  # no claim of the run before
 
 
 def test_if_00_fails_nothing_is_replaced(company, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, t
 from statsmodels.genmod.families import Poisson
 from statsmodels.genmod.generalized_linear_model import GLM
 from statsmodels.stats.multitest import multipletests
@@ -24,6 +24,14 @@ def simulate(seed: int, n: int = 400):
     return m, e, inside, cluster
 
 
+def degrees_of_freedom(m, inside, cluster) -> int:
+    """Clusters that got something on the side that has fewer of them, less one: counted with plain sets."""
+    got = [
+        {c for c, value, side in zip(cluster, m, inside, strict=True) if value and side == which} for which in (0, 1)
+    ]
+    return min(map(len, got)) - 1
+
+
 def test_lift_and_its_error_equal_a_poisson_regression_with_clustered_sandwich():
     """A Poisson model of m with offset log(e) and one dummy is saturated: its coefficient is the log lift, and its
     sandwich (no small-sample factor) the sum of squared cluster influences."""
@@ -33,17 +41,29 @@ def test_lift_and_its_error_equal_a_poisson_regression_with_clustered_sandwich()
         fitted = GLM(m, design, family=Poisson(), offset=np.log(e)).fit(
             cov_type="cluster", cov_kwds={"groups": cluster, "use_correction": False}
         )
-        found = stats.estimate_lift(m, e, inside, cluster, n_won=10_000)
+        found = stats.estimate_lift(m, e, inside, cluster)
         assert np.log(found.value) == pytest.approx(fitted.params[1], abs=1e-8)  # both solve the same score equation
         half = (np.log(found.high) - np.log(found.low)) / 2
-        assert half == pytest.approx(1.9602 * fitted.bse[1], rel=1e-4)  # t with 9,999 degrees of freedom
+        expected = t.ppf(0.975, degrees_of_freedom(m, inside, cluster)) * fitted.bse[1]
+        assert half == pytest.approx(expected, rel=1e-9)
 
 
-def test_lift_interval_uses_t_with_wins_less_one():
-    m, e, inside, cluster = simulate(1)
-    few, many = (stats.estimate_lift(m, e, inside, cluster, n_won=n) for n in (5, 10_000))
-    ratio = np.log(few.high / few.value) / np.log(many.high / many.value)
-    assert ratio == pytest.approx(2.7764 / 1.9602, rel=1e-4)  # tables of t: 4 and 9,999 degrees of freedom
+def test_one_family_inside_gives_no_interval():
+    m, e, inside, cluster = simulate(2)
+    found = stats.estimate_lift(m, e, inside, np.where(inside, 0, cluster + 1))
+    assert np.isfinite(found.value) and np.isnan(found.low) and np.isnan(found.p_value)
+
+
+def test_few_families_inside_are_not_taken_for_many():
+    """No effect, 80 units inside in three families without any family effect: 5 % are below .05; at most 22 of 200 by
+    luck (1 in 1,000). With as many degrees of freedom as wins it would be 14 %."""
+    below = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        cluster = np.concatenate([rng.integers(0, 3, 80), np.arange(3, 403)])
+        m = np.where(rng.random(480) < 0.3, rng.lognormal(0, 0.8, 480), 0.0)
+        below += stats.estimate_lift(m, np.ones(480), np.arange(480) < 80, cluster).p_value < 0.05
+    assert below <= 22
 
 
 @given(st.integers(0, 10_000), st.floats(0.01, 1000))
@@ -51,18 +71,17 @@ def test_lift_interval_uses_t_with_wins_less_one():
 def test_lift_does_not_change_with_the_unit_or_the_order(seed, scale):
     m, e, inside, cluster = simulate(seed, 60)
     order = np.random.default_rng(seed).permutation(60)
-    one = stats.estimate_lift(m, e, inside, cluster, 9)
-    two = stats.estimate_lift(m[order] * scale, e[order] * scale, inside[order], cluster[order], 9)
+    one = stats.estimate_lift(m, e, inside, cluster)
+    two = stats.estimate_lift(m[order] * scale, e[order] * scale, inside[order], cluster[order])
     np.testing.assert_allclose(one, two, rtol=1e-9, equal_nan=True)  # sums in another order differ in the last digits
 
 
 def test_lift_undefined_is_nan_never_zero():
     ones, inside = np.ones(4), np.array([True, True, False, False])
-    assert np.isnan(stats.estimate_lift(ones * ~inside, ones, inside, np.arange(4), 2).low)
-    assert np.isnan(stats.estimate_lift(ones * inside, ones, inside, np.arange(4), 2).value)  # the rest brought nothing
-    assert np.isnan(stats.estimate_lift(ones, ones, inside, np.arange(4), 1).low)
+    assert np.isnan(stats.estimate_lift(ones * ~inside, ones, inside, np.arange(4)).low)
+    assert np.isnan(stats.estimate_lift(ones * inside, ones, inside, np.arange(4)).value)  # the rest brought nothing
     with pytest.raises(DataError, match="conf_level: 95 must be between"):
-        stats.estimate_lift(ones, ones, inside, np.arange(4), 2, conf_level=95)
+        stats.estimate_lift(ones, ones, inside, np.arange(4), conf_level=95)
 
 
 @pytest.mark.parametrize(("events", "n"), [(0, 10), (3, 10), (147, 431), (10, 10), (1, 1)])
@@ -110,21 +129,23 @@ def test_holm_does_not_count_what_is_missing():
     np.testing.assert_allclose(stats.adjust_holm([0.01, np.nan, 0.04]), [0.02, np.nan, 0.04])
 
 
-HELD = {"holdout_lift": 1.5, "holdout_p": 0.01, "holdout_p_below": 0.99, "holdout_expected_won": 40}
+HELD = {"holdout_lift": 1.5, "holdout_p": 0.01, "holdout_p_opposite": 0.99, "holdout_expected_won": 40}
 
 
 @pytest.mark.parametrize(("word", "arguments", "more"), [
     ("not enough data", (49, 20, 3.0, 0.001), HELD),
     ("not enough data", (500, 14, 3.0, 0.001), HELD),
-    ("contradicted", (500, 90, 3.0, 0.001), HELD | {"holdout_lift": 0.6, "holdout_p": 1.0, "holdout_p_below": 0.02}),
+    ("contradicted", (500, 90, 3.0, 0.001), HELD | {"holdout_lift": 0.6, "holdout_p": 1.0, "holdout_p_opposite": 0.02}),
     ("contradicted", (500, 90, 3.0, 0.001), HELD | {"is_reversed": True}),
+    ("contradicted", (500, 90, 0.5, 0.001), HELD | {"holdout_p": 1.0, "holdout_p_opposite": 0.02}),
+    ("confirmed", (500, 90, 0.5, 0.001), HELD | {"holdout_lift": 0.5, "holdout_p_opposite": 0.001}),
     ("explained by the rep", (500, 90, 3.0, 0.001), HELD | {"explained_by": "the rep"}),
     ("untested", (500, 90, 3.0, 0.001), HELD | {"holdout_expected_won": 14.9}),
     ("untested", (500, 90, 3.0, 0.001), {}),
     ("confirmed", (500, 90, 3.0, 0.05), HELD | {"holdout_p": 0.05}),
     ("promising", (500, 90, 3.0, 0.001), HELD | {"holdout_p": 0.2}),
     ("promising", (500, 90, 3.0, 0.2), HELD),
-    ("not supported", (500, 90, 3.0, 0.001), HELD | {"holdout_p": 0.4, "holdout_lift": 0.9, "holdout_p_below": 0.3}),
+    ("not supported", (500, 90, 3.0, 0.001), HELD | {"holdout_p": 0.4, "holdout_lift": 0.9, "holdout_p_opposite": 0.3}),
     ("not supported", (500, 90, 3.0, 0.2), {}),
 ])  # fmt: skip
 def test_verdict_is_the_first_rule_that_applies(word, arguments, more):
