@@ -108,9 +108,9 @@ def _check(options: argparse.Namespace) -> int:
             print(f"  {words}")
     print("\nAssumed while reading")
     for item in found.facts["assumed"]:
-        print(f"  {item['table']}.{item['column']}: {item['read_as']}")
-    for name in found.facts["not_read"]:
-        print(f"  {name}: not read, its name is not a canonical table")
+        print(f"  {item['table']}, {item['column']}: {item['read_as']}")
+    for words in found.facts["not_read"]:
+        print(f"  not read: {words}")
     try:
         extract.check_quarantined(found)
     except DataError as refusal:

@@ -215,6 +215,7 @@ SALESFORCE = (
         "account_id": "AccountId | Account ID 18",
         "department": "Department",
         "created_at": "CreatedDate",
+        "_account_name": "Account Name",
         "_person": "FirstName | LastName | Department | MailingCountry | ReportsToId | Contact Owner",
     }, ("contact_id", "account_id | created_at", "_person"),
         never="IsConverted | Company + Status | Lead ID | Lead Status | Stage | StageName | Opportunity ID | WhoId | "

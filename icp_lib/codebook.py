@@ -15,7 +15,12 @@ FOLDER = {
     "`icp.yml`": "Settings. Every key has a default, so the file may be short or missing.",
     "`accounts.csv`, `opportunities.csv`": "The two tables that are always needed.",
     "`<table>.csv`, `<table>.parquet`": "Any other table below. Several files of one table, `touches_2025.csv` and "
-    "`touches_2026.csv`, are read one after another. A file with another name is not read, and the data check says so.",
+    "`touches_2026.csv`, are read one after another.",
+    "exports of HubSpot, Salesforce, Pipedrive": "As they are, under any name: recognised by their headers. The data "
+    "check says how each was read, and why a file was not.",
+    "`<table>.sql`": "One SELECT that yields a canonical table from all-text tables named after the files; it wins "
+    "over recognition and cannot open a file itself. `data/olist/` is an example.",
+    "`fx.csv`": "Rates for a column `currency`: currency and rate, the company's currency for one unit.",
     "`experiments.yml`": "Protocols of ICP tests, written before launch: for 06.",
     "`playbook.yml`": "Words of the team (goals, problems, objections, personas): for 04 and 07.",
     "`feedback.csv`": "What sales predicted and said, for 07: quarter, segment_id or profile, rep_id, predicted, "
@@ -41,9 +46,10 @@ KINDS = {
 
 #: What holds for a whole table and not for one column.
 NOTES = {
-    "accounts": "Any other column is read too where `icp.yml` names it under `traits`. Deleted and merged accounts are "
-    "left out of every analysis, with all that belongs to them. A name (`account_name`) may stand in the file; no "
-    "analysis reads it.",
+    "accounts": "Any other column is read too where `icp.yml` names it under `traits`. A deleted account is left "
+    "out of every analysis, with all that belongs to it; what belongs to a merged one goes to the account that "
+    "remains. A name (`account_name`) may stand in the file: it finds test records, and the account of rows that give "
+    "a name and no id. Nothing keeps or shows it.",
     "opportunities": "A won or lost deal needs `closed_at`. Without `status`, `stage` and the table stages say it. "
     "Without amounts the value measure is the win rate; without a term, 12 months; without a margin, "
     "`gross_margin_rate` of `icp.yml`.",
@@ -79,6 +85,8 @@ SETTINGS = {
     "fiscal_year_start": "Month in which the fiscal year starts; 1 is January.",
     "quarter": "The quarter to report when none is given; without it, the last that has ended.",
     "raw": "Where the files lie, seen from this folder; without it, here.",
+    "source": "The address of a database whose tables are read instead of files.",
+    "max_file_gb": "A larger file is refused: it is hardly meant.",
     "date_format": "How dates are written where they are not ISO: for all, or by column (closed_at, leads.created_at).",
     "decimal": "The decimal mark of numbers, where it cannot be told.",
     "traits": "Columns that describe a company; your list replaces the default. One that is known only after "
@@ -90,6 +98,8 @@ SETTINGS = {
     "relevant.types": "Opportunities of these types count; one without a type is new.",
     "relevant.min_amount": "The smallest amount that counts; above 0, an opportunity without an amount does not.",
     "exclude.account_types": "Accounts of these types are left out of every analysis, and counted by the data check.",
+    "exclude.name_words": "So are accounts whose name is one of these words, digits, marks and a noun aside (Test 1, "
+    "demo account); several words count at its start. [] turns this off.",
     "measure": "What 'best' means.",
     "gross_margin_rate": "Share of the amount that stands for the margin of a deal that gives none.",
     "max_quarantined": "The run stops when more than this share of a table cannot be used.",
@@ -101,7 +111,7 @@ SETTINGS = {
 
 #: What a key without a default may look like, as YAML.
 EXAMPLES = {
-    "name": "Acme", "quarter": "2026-Q3", "raw": "exports", "date_format": "'%d.%m.%Y'", "decimal": "','",
+    "name": "Acme", "quarter": "2026-Q3", "raw": "exports", "date_format": "'%d.%m.%Y'", "decimal": "','", "source": "duckdb:///crm.duckdb",
     "target_customers": "40", "traits.<column>.bins": "[1, 5, 21]", "traits.<column>.quantiles": "4",
     "traits.<column>.kind": "list",
 }  # fmt: skip

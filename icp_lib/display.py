@@ -153,6 +153,7 @@ def show(
     bar: str | None = None,
     needs=None,
     name: str | None = None,
+    nothing: str = "",
 ) -> Shown:
     """Show a result table.
 
@@ -172,6 +173,8 @@ def show(
         What is missing when the frame is empty: a table, ``table.column`` or a file.
     name : str, optional
         Name of the saved table, for the download.
+    nothing : str, optional
+        What an empty frame means, where nothing is missing.
 
     Returns
     -------
@@ -179,7 +182,7 @@ def show(
         Displays itself as an HTML table; every row is in the page.
     """
     if len(frame) == 0:
-        return missing(needs)
+        return Shown(f'<p class="icp-say"><span>{escape(nothing)}</span></p>', nothing) if nothing else missing(needs)
     plan, records = _plan(frame, bar), frame.to_dict("records")
     kinds = {column: format_of(column, records[0].get("metric")) for column, _, _ in plan}
     ends = next(((low, high) for column, low, high in plan if column == bar), (None, None))

@@ -13,10 +13,14 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
-from icp_lib import quarantine
+from icp_lib import linking, quarantine
 from icp_lib.checks import DataError
+from icp_lib.feeding import LEFT_OUT, REQUIRED, Feed, create_text, find_feeds
+from icp_lib.fx import fx_sql, load_rates
+from icp_lib.mapping import database_path, find_sql
+from icp_lib.opening import find_candidates
 from icp_lib.parsing import build_typed
-from icp_lib.reading import RawFile, find_files, ident, quote, read_text
+from icp_lib.reading import ident, quote
 from icp_lib.schemas import TABLES, Column
 from icp_lib.settings import Settings, load_settings
 from icp_lib.validation import ORDER, PARENTS, build_checks, build_judged, build_state
@@ -25,19 +29,19 @@ _SQL_TYPE = {
     "time": "TIMESTAMP", "month": "TIMESTAMP", "integer": "DOUBLE", "number": "DOUBLE", "money": "DOUBLE",
     "flag": "BOOLEAN",
 }  # fmt: skip
+CURRENCY = Column("currency", "text", "cost", "Currency of the row's amounts")
 #: A day counts as an import from this many accounts and this share of all on, where accounts came on as many days.
 IMPORT_ROWS, IMPORT_SHARE, IMPORT_DAYS = 20, 0.05, 20
 
 
 @dataclass(frozen=True)
 class Extract:
-    """Validated tables in `cache`; `files` holds each input file's SHA-256, `unread` the files that were left alone."""
+    """Validated tables in `cache`; `files` holds each input file's SHA-256."""
 
     settings: Settings
     cache: Path
     fingerprint: str
     files: dict[str, str]
-    unread: tuple[str, ...] = ()
 
     @property
     def checks(self) -> pd.DataFrame:
@@ -51,9 +55,8 @@ class Extract:
 
     @property
     def facts(self) -> dict:
-        """Columns present by table, assumptions made while reading (`assumed`), files that were `not_read`."""
-        facts = json.loads((self.cache / "_facts.json").read_text(encoding="utf-8"))
-        return facts | {"not_read": list(self.unread)}
+        """Columns present by table, assumptions made while reading (`assumed`), files `not_read` and why."""
+        return json.loads((self.cache / "_facts.json").read_text(encoding="utf-8"))
 
     def path(self, table: str) -> Path:
         """Return the Parquet file of a canonical table; a table that the extract lacks has no rows."""
@@ -92,40 +95,58 @@ def load(
     DataError
         Something must be mended first.
     """
-    settings = load_settings(data)
-    folder = Path(raw) if raw else Path(data) / (settings.raw or "")
+    settings, data = load_settings(data), Path(data)
+    folder = Path(raw) if raw else data / (settings.raw or "")
     if not folder.is_dir():
         raise DataError(
             f"RAW: the folder '{folder.name}' does not exist. Say where the files lie, RAW=path/to/exports."
         )
-    files, unread = find_files(folder)
-    contents = {file.path.name: hash_file(file.path) for file in files}
+    paths = [] if settings.source else find_candidates(folder)
+    contents = _hash_inputs(data, paths, settings)
     fingerprint = _fingerprint(contents, settings)
-    extract = Extract(settings, Path(out) / ".cache" / fingerprint, fingerprint, contents, tuple(unread))
+    extract = Extract(settings, Path(out) / ".cache" / fingerprint, fingerprint, contents)
     if not (extract.cache / "_facts.json").exists():
-        try:
-            _fill_cache(extract, files, say)
-        except (OSError, duckdb.IOException):
-            raise DataError(
-                f"OUT: the cache in '{Path(out).name}' cannot be written. Check that the folder is yours to write and "
-                "that the disk has room, or give another one, OUT=path/to/reports."
-            ) from None
+        _fill_cache(extract, data, paths, say)
     if strict:
         check_quarantined(extract)
     return extract
 
 
-def _fill_cache(extract: Extract, files: list[RawFile], say: Callable[[str], None]) -> None:
+def _hash_inputs(data: Path, paths: list[Path], settings: Settings) -> dict[str, str]:
+    """SHA-256 of every file that the extract is made from, by name."""
+    inputs = [*paths, *find_sql(data).values(), *(path for path in [data / "fx.csv"] if path.exists())]
+    if settings.source and settings.source.startswith("duckdb://"):
+        inputs += [path for path in [database_path(settings.source, data)] if path.exists()]
+    hashes = {}
+    for path in inputs:
+        try:
+            hashes[path.name] = hash_file(path)
+        except OSError as error:
+            raise DataError(
+                f"{path.name}: cannot be read ({error.strerror}). Check that it is yours to read."
+            ) from None
+    return hashes
+
+
+def _fill_cache(extract: Extract, data: Path, paths: list[Path], say: Callable[[str], None]) -> None:
     """Read into a folder beside the cache and rename it: a half-built cache is never visible."""
     building = extract.cache.with_name(f".building-{extract.fingerprint}-{os.getpid()}")
-    shutil.rmtree(building, ignore_errors=True)
-    building.mkdir(parents=True)
     try:
-        _read(building, extract.settings, files, say)
+        shutil.rmtree(building, ignore_errors=True)
+        (building / "scratch").mkdir(parents=True)
+        say("opening files")
+        feeds, unread = find_feeds(data, paths, extract.settings, building / "scratch")
+        _read(building, data, extract.settings, feeds, unread, say)
+        shutil.rmtree(building / "scratch")
         if extract.cache.exists() and not (extract.cache / "_facts.json").exists():
             shutil.rmtree(extract.cache)
         if not extract.cache.exists():  # else another run was faster, with the same contents
             building.rename(extract.cache)
+    except (OSError, duckdb.IOException):
+        raise DataError(
+            f"OUT: the cache in '{extract.cache.parent.parent.name}' cannot be written. Check that the folder is yours "
+            "to write and that the disk has room, or give another one, OUT=path/to/reports."
+        ) from None
     finally:
         shutil.rmtree(building, ignore_errors=True)
 
@@ -178,113 +199,158 @@ class _Reading:
     con: duckdb.DuckDBPyConnection
     folder: Path
     settings: Settings
+    rates: dict[str, float]
     present: dict[str, list[str]] = field(default_factory=dict)
     assumed: list[dict] = field(default_factory=list)
     checks: list[dict] = field(default_factory=list)
     population: list[dict] = field(default_factory=list)
 
 
-def _read(folder: Path, settings: Settings, files: list[RawFile], say: Callable[[str], None]) -> None:
+def _read(
+    folder: Path,
+    data: Path,
+    settings: Settings,
+    feeds: dict[str, list[Feed]],
+    unread: dict[str, str],
+    say: Callable[[str], None],
+) -> None:
     """Fill `folder`: one Parquet file a table, checks, population, facts, quarantine."""
     con = duckdb.connect(str(folder / "reading.duckdb"))
     con.execute("SET TimeZone='UTC'; SET preserve_insertion_order=true")
-    reading = _Reading(con, folder, settings)
+    reading = _Reading(con, folder, settings, load_rates(data / "fx.csv", settings.currency))
     try:
         for table in ORDER:
-            say(f"reading {table}")
-            _read_table(reading, table, [file for file in files if file.table == table])
+            if table in feeds:
+                say(f"reading {table}")
+            _read_table(reading, table, feeds.get(table, []))
     finally:
         con.close()
     (folder / "reading.duckdb").unlink()
     pd.DataFrame(reading.checks).to_parquet(folder / "_checks.parquet")
     pd.DataFrame(reading.population).to_parquet(folder / "_population.parquet")
-    facts = {"present": reading.present, "assumed": reading.assumed}
+    not_read = [f"{name}: {why}" for name, why in unread.items()]
+    facts = {"present": reading.present, "assumed": reading.assumed, "not_read": not_read}
     (folder / "_facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
-def _read_table(reading: _Reading, table: str, files: list[RawFile]) -> None:
+def _read_table(reading: _Reading, table: str, feeds: list[Feed]) -> None:
     """Text, types, checks, fates, report, Parquet: the one road of every table."""
-    con, columns = reading.con, _columns(table, files, reading.settings)
-    reading.present[table] = [column.name for column in columns]
-    if not files:
+    con, main = reading.con, [feed for feed in feeds if feed.plan.shape != "link"]
+    reading.present[table] = []
+    if not main:
         _write_table(reading, table, [], "SELECT 1 WHERE false")
         return
-    _create_text(reading, table, files, columns)
-    if table == "opportunities" and "status" not in reading.present[table]:
+    own = _own_traits(table, reading.settings)
+    names, n_out = create_text(con, table, feeds, list(own), reading.settings.timezone)
+    _note_feeds(reading, table, main)
+    _check_rows(con, table, main, n_out)
+    marks = linking.mark_rows(con, table, reading.settings.exclude.name_words)
+    names += ["account_id"] if "_joined" in marks and "account_id" not in names else []
+    known = {column.name: column for column in (*TABLES[table].columns, CURRENCY, *own.values())}
+    columns = [known[name] for name in names]
+    if table == "opportunities":
         columns = _add_status(reading, columns)
-    _create_typed(reading, table, files, columns)
+    _check_columns(main, columns, table)
+    reading.present[table] = [column.name for column in columns]
+    files = [feed.file for feed in main]
+    _create_typed(reading, table, main, columns, marks)
+    if table != "accounts":
+        reading.assumed.extend(linking.follow_merges(con, table, set(names)))
     parents = {name for name in PARENTS if reading.present.get(name)}
-    checks = build_checks(table, columns, {"parents": parents} | _facts(reading, table, columns))
-    exclude = list(reading.settings.exclude.account_types)
-    con.execute(f"CREATE TABLE judged_{table} AS {build_judged(table, columns, checks, parents, exclude)}")
+    checks = build_checks(table, columns, {"parents": parents, "marks": marks} | _facts(reading, table, columns))
+    judged = build_judged(table, columns, checks, parents, reading.settings.exclude.account_types)
+    con.execute(f"CREATE TABLE judged_{table} AS {judged}")
     if state := build_state(table, columns):
         con.execute(f"CREATE TABLE state_{table} AS {state}")
+    if table == "accounts":
+        linking.find_survivors(con, set(names))
+        linking.keep_names(con)
     reading.checks.extend(quarantine.count_checks(con, table, files, columns, checks))
-    reading.population.extend(quarantine.count_fates(con, table))
+    reading.population.extend(quarantine.count_fates(con, table, {LEFT_OUT: n_out}))
     quarantine.write_quarantine(con, reading.folder, table, files, columns, checks)
     _write_table(reading, table, columns, f"SELECT * FROM judged_{table} WHERE _fate = 'kept'")
 
 
-def _columns(table: str, files: list[RawFile], settings: Settings) -> list[Column]:
-    """The canonical columns, and the traits of icp.yml, that any of the files has."""
-    has = {name.strip() for file in files for name in file.header}
-    columns = [column for column in TABLES[table].columns if column.name in has]
-    if table in ("accounts", "prospects"):
-        known = {column.name for name in (table, "opportunities") for column in TABLES[name].columns}
-        columns += [
-            Column(name, _kind(trait), "trait", "A trait declared in icp.yml")
-            for name, trait in settings.traits.items()
-            if name in has - known
-        ]
-    if "currency" in has and any(column.kind == "money" for column in columns):
-        columns.append(Column("currency", "text", "cost", "Currency of the row's amounts"))
-    return columns
+def _own_traits(table: str, settings: Settings) -> dict[str, Column]:
+    """The traits of icp.yml that no canonical table knows: they may stand in accounts and prospects."""
+    if table not in ("accounts", "prospects"):
+        return {}
+    known = {column.name for name in (table, "opportunities") for column in TABLES[name].columns}
+    return {
+        name: Column(name, _kind(trait), "trait", "A trait declared in icp.yml")
+        for name, trait in settings.traits.items()
+        if name not in known
+    }
 
 
 def _kind(trait) -> str:
     return trait.kind or ("number" if trait.bins or trait.quantiles else "text")
 
 
-def _create_text(reading: _Reading, table: str, files: list[RawFile], columns: list[Column]) -> None:
-    """Stack the files of a table as text; `_file` and `_row` say where a row came from."""
-    con, wanted, parts = reading.con, [column.name for column in columns], []
-    for number, file in enumerate(files):
-        part = f"file_{table}_{number}"
-        read_text(con, file, wanted, part)
-        has = {name.strip() for name in file.header}
-        cells = [ident(name) if name in has else f"CAST(NULL AS VARCHAR) AS {ident(name)}" for name in wanted]
-        parts.append(f"SELECT {number} AS _file, rowid AS _row, {', '.join(cells)} FROM {part}")
-    con.execute(f"CREATE TABLE text_{table} AS {' UNION ALL '.join(parts)}")
-    for number in range(len(files)):
-        con.execute(f"DROP TABLE file_{table}_{number}")
+def _note_feeds(reading: _Reading, table: str, feeds: list[Feed]) -> None:
+    """Tell how each file was read, where that was not plainly as it is named."""
+    for feed in feeds:
+        said = [*feed.file.notes, *feed.plan.notes]
+        if feed.plan.system not in ("canonical", "SQL"):
+            said.insert(0, f"as {table} of {feed.plan.system} ({feed.plan.dialect})")
+        if feed.is_local:
+            said.append(f"times without an offset are those of {reading.settings.timezone}")
+        for words in dict.fromkeys(said):
+            reading.assumed.append({"table": table, "column": feed.file.path.name, "read_as": words})
+
+
+def _check_rows(con, table: str, feeds: list[Feed], n_out: int) -> None:
     n_rows = con.execute(f"SELECT count(*) FROM text_{table}").fetchone()[0]
-    if not n_rows and table in ("accounts", "opportunities"):
-        raise DataError(f"{files[0].path.name}: a header and no rows. Export it again with its rows.")
+    if not n_rows and table in REQUIRED:
+        what = f"all {n_out:,} rows are {LEFT_OUT}" if n_out else "a header and no rows"
+        raise DataError(f"{feeds[0].file.path.name}: {what}. Export it again with its rows.")
+
+
+def _check_columns(feeds: list[Feed], columns: list[Column], table: str) -> None:
+    """A recognised file may lack what its table requires: say so by file, before row after row fails."""
+    has = {column.name for column in columns}
+    for column in TABLES[table].columns:
+        if column.required and column.name not in has:
+            feed = feeds[0]
+            raise DataError(
+                f"{feed.file.path.name}: read as {table} of {feed.plan.system}, but nothing gives '{column.name}' "
+                f"({column.definition.lower()}). Add that column to the export, or write {table}.sql."
+            )
 
 
 def _add_status(reading: _Reading, columns: list[Column]) -> list[Column]:
     """Where `status` is not given, the stage says it."""
-    if "stage" not in {column.name for column in columns} or not reading.present.get("stages"):
+    has = {column.name for column in columns}
+    if "stage" not in has or not reading.present.get("stages"):
+        if "status" in has:
+            return columns
         raise DataError(
             "opportunities: needs 'status' (open, won, lost), or 'stage' and a table stages "
             "(stage, stage_order, is_closed, is_won)."
         )
-    reading.con.execute("ALTER TABLE text_opportunities ADD COLUMN status VARCHAR")
+    if "status" not in has:
+        reading.con.execute("ALTER TABLE text_opportunities ADD COLUMN status VARCHAR")
+        reading.assumed.append({"table": "opportunities", "column": "status", "read_as": "from stage and stages"})
     reading.con.execute(
         "UPDATE text_opportunities SET status = CASE WHEN s.is_won THEN 'won' WHEN s.is_closed THEN 'lost' "
-        "ELSE 'open' END FROM state_stages s WHERE text_opportunities.stage = s.stage"
+        "ELSE 'open' END FROM state_stages s WHERE text_opportunities.stage = s.stage AND status IS NULL"
     )
-    reading.assumed.append({"table": "opportunities", "column": "status", "read_as": "from stage and stages"})
-    return [*columns, TABLES["opportunities"]["status"]]
+    return columns if "status" in has else [*columns, TABLES["opportunities"]["status"]]
 
 
-def _create_typed(reading: _Reading, table: str, files: list[RawFile], columns: list[Column]) -> None:
-    """Type every column, keeping its text as ``<column>__text``; note what was assumed."""
-    picked = ["_file", "_row"]
+def _create_typed(
+    reading: _Reading, table: str, feeds: list[Feed], columns: list[Column], marks: set[str]
+) -> None:
+    """Type every column, keeping its text as ``<column>__text``, and the marks; note what was assumed."""
+    picked = ["_file", "_row", *sorted(marks)]
+    rate = fx_sql(reading.rates, reading.settings.currency) if CURRENCY in columns else ""
     for column in columns:
-        holders = [file for file in files if column.name in {name.strip() for name in file.header}]
-        stored = bool(holders) and all(column.name in file.numeric for file in holders)
+        holders = [feed for feed in feeds if column.name in feed.columns]
+        headers = [{h for s in feed.plan.sources if s.column == column.name for h in s.headers} for feed in holders]
+        stored = bool(holders) and all(each <= feed.file.numeric for each, feed in zip(headers, holders, strict=True))
         sql, read_as = build_typed(reading.con, f"text_{table}", table, column, reading.settings, stored)
+        if column.kind == "money" and rate:
+            sql = f"({sql}) * {rate}"
         picked += [f"{sql} AS {ident(column.name)}", f"{ident(column.name)} AS {ident(column.name + '__text')}"]
         if read_as:
             reading.assumed.append({"table": table, "column": column.name, "read_as": read_as})
@@ -293,7 +359,10 @@ def _create_typed(reading: _Reading, table: str, files: list[RawFile], columns: 
 
 def _facts(reading: _Reading, table: str, columns: list[Column]) -> dict:
     """What the checks of a table need to know of its rows and of other tables."""
-    facts = {"currency": reading.settings.currency, "has_stages": bool(reading.present.get("stages"))}
+    facts = {
+        "currencies": [reading.settings.currency, *reading.rates],
+        "has_stages": bool(reading.present.get("stages")),
+    }
     facts |= {"median_amount": None, "import_day": None}
     if table == "opportunities" and "amount" in {column.name for column in columns}:
         median = "SELECT median(amount) FROM typed_opportunities WHERE amount > 0"

@@ -164,12 +164,12 @@ def _bars(axes, values: list[float], colours: list[str]) -> None:
 
 
 def plot_coverage(frame, title: str = "", caption: str = "", name: str = "coverage", needs="accounts") -> Chart:
-    """Plot the share filled in of each attribute: bar overall, marks for won and for lost.
+    """Plot the share filled in of each attribute: bar overall, marks for won and for not won.
 
     Parameters
     ----------
     frame : DataFrame
-        Columns `attribute`, `coverage_rate` and where there `coverage_won_rate`, `coverage_lost_rate` (0 to 1).
+        Columns `attribute`, `coverage_rate` and where there `coverage_won_rate`, `coverage_not_won_rate` (0 to 1).
         An attribute below 80 % or with a gap of more than 10 points is drawn in vermilion and named in the title.
     title : str, optional
         Template filled from the least filled row; without it the title is made from the data.
@@ -183,7 +183,7 @@ def plot_coverage(frame, title: str = "", caption: str = "", name: str = "covera
     check_columns(frame, ["attribute", "coverage_rate"], "plot_coverage")
     ordered = frame.sort_values(["coverage_rate", "attribute"], ascending=[False, True], kind="stable")
     rows = ordered.to_dict("records")
-    gaps = [row.get("coverage_won_rate", math.nan) - row.get("coverage_lost_rate", math.nan) for row in rows]
+    gaps = [row.get("coverage_won_rate", math.nan) - row.get("coverage_not_won_rate", math.nan) for row in rows]
     odd = [
         row["coverage_rate"] < _COVERAGE_MINIMUM or abs(gap) > _COVERAGE_GAP
         for row, gap in zip(rows, gaps, strict=True)
@@ -198,7 +198,7 @@ def plot_coverage(frame, title: str = "", caption: str = "", name: str = "covera
         axes.axvline(_COVERAGE_MINIMUM, color=LIGHT["ink2"], lw=1.2)
         _above(axes, _COVERAGE_MINIMUM, "80% is enough")
         for i, row in enumerate(rows):
-            for outcome, marker in (("won", "o"), ("lost", "D")):
+            for outcome, marker in (("won", "o"), ("not_won", "D")):
                 share = row.get(f"coverage_{outcome}_rate")
                 if not is_missing(share):
                     axes.plot(
@@ -221,11 +221,11 @@ def plot_coverage(frame, title: str = "", caption: str = "", name: str = "covera
         f"Bar chart: share filled in of {len(rows)} attributes. {finding}. Least filled: "
         f"{column_name(rows[-1]['attribute'])}, {_coverage_words(rows[-1])}."
     )
-    return Chart(name, svg, finding, "Share of accounts with a value; ring = won, diamond = lost", caption, alt)
+    return Chart(name, svg, finding, "Share of accounts with a value; ring = won, diamond = not won", caption, alt)
 
 
 def _coverage_words(row: dict) -> str:
-    both = [row.get("coverage_won_rate"), row.get("coverage_lost_rate")]
+    both = [row.get("coverage_won_rate"), row.get("coverage_not_won_rate")]
     words = [format_value(share, "coverage_rate") for share in both if not is_missing(share)]
     overall = format_value(row["coverage_rate"], "coverage_rate")
     return f"{overall} ({' / '.join(words)})" if len(words) == 2 else overall

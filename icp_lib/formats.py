@@ -21,8 +21,8 @@ _NAMES = {
     "conf_level": "Level",
     "holdout_p_adjusted": "Chance of luck, newer deals",
     "coverage_won_rate": "Filled in, won",
-    "coverage_lost_rate": "Filled in, lost",
-    "gap_rate": "Gap, won less lost",
+    "coverage_not_won_rate": "Filled in, not won",
+    "gap_rate": "Gap, won less not won",
     "estimate": "Estimate",
     "is_emerging": "New",
 }

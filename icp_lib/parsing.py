@@ -10,9 +10,11 @@ from icp_lib.schemas import Column
 from icp_lib.settings import Settings
 
 ISO_DAY = r"\d{4}-\d{2}-\d{2}"
-ISO_TIME = ISO_DAY + r"[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?\s?(Z|UTC|[+-]\d{2}(:?\d{2})?)?"
+ISO_TIME = ISO_DAY + r"[T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s?(Z|UTC|[+-]\d{2}(:?\d{2})?)?"
 DAY_FORMATS = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d")
 YEARS = (1900, 2199)
+#: Two ways of writing are in conflict where the rarer is used more than once in so many cells.
+CONFLICT = 20
 FLAGS = {"true": ("true", "t", "yes", "y", "1"), "false": ("false", "f", "no", "n", "0")}
 SIGNS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "CAD": "$", "AUD": "$", "INR": "₹", "BRL": "R$"}
 #: Ids that tell who a person is: white space in them means a name.
@@ -53,13 +55,14 @@ def build_typed(
         return f"CASE {' '.join(either)} END", ""
     if column.one_of:
         return f"lower({text})", ""
-    return _typed_text(con, source, column)
+    return _typed_text(con, source, table, column)
 
 
-def _typed_text(con, source: str, column: Column) -> tuple[str, str]:
+def _typed_text(con, source: str, table: str, column: Column) -> tuple[str, str]:
     """Text as it is, but for people: an id that is an address (or a person's name) becomes a code that still joins."""
     text = ident(column.name)
     if column.kind == "id":
+        _check_digits(con, source, table, column)
         personal = r"[@\s]" if column.name in PERSON_IDS else "@"
         sql = (f"CASE WHEN regexp_matches({text}, '{personal}') THEN 'code-' || left(sha256({text}), 12) "
                f"ELSE {text} END")  # fmt: skip
@@ -74,10 +77,22 @@ def _typed_text(con, source: str, column: Column) -> tuple[str, str]:
     )
 
 
+def _check_digits(con, source: str, table: str, column: Column) -> None:
+    """Raise if a spreadsheet wrote ids as numbers: 1.23457E+15 may have been any of a million ids."""
+    text = ident(column.name)
+    is_cut = f"regexp_full_match({text}, '\\d([.,]\\d+)?E\\+\\d+')"
+    n_cut, first = con.execute(f"SELECT count(*), any_value({text}) FROM {source} WHERE {is_cut}").fetchone()
+    if n_cut:
+        raise DataError(
+            f"{table}, column {column.name}: {n_cut:,} id{'s' * (n_cut > 1)} lost digits in a spreadsheet (first: "
+            f"{first}). Export again, and do not open the file in a spreadsheet before."
+        )
+
+
 def _typed_number(con, source: str, table: str, column: Column, settings: Settings, stored: bool) -> tuple[str, str]:
     """Numbers: the company's currency sign, thousands separators, parentheses for minus, a decimal point or comma."""
     cell = _plain_number(ident(column.name), settings.currency if column.kind == "money" else "")
-    decimal = settings.decimal or ("." if stored else _decimal_mark(con, source, table, column, cell))
+    decimal = "." if stored else settings.decimal or _decimal_mark(con, source, table, column, cell)
     group = "," if decimal == "." else "."
     shape = rf"[+-]?(\d+|\d{{1,3}}(\{group}\d{{3}})+|)(\{decimal}\d*)?([eE][+-]?\d+)?"
     bare = f"replace(replace({cell}, '{group}', ''), '{decimal}', '.')"
@@ -95,9 +110,9 @@ def _plain_number(text: str, currency: str) -> str:
         for mark in (rf"^([+(-]?)(?:{signs})\s?([+-]?)", rf"\s?(?:{signs})(\)?)()$"):
             cell = f"regexp_replace({cell}, {quote(mark)}, '\\1\\2')"
     cell = f"regexp_replace({cell}, '^\\((.*)\\)$', '-\\1')"
-    for _pass in range(2):  # the groups of 1 234 567 overlap
-        cell = f"regexp_replace({cell}, '(\\d)[ ''’\\x{{A0}}\\x{{202F}}](\\d{{3}})\\b', '\\1\\2', 'g')"
-    return cell
+    blank = "[ ''’\\x{A0}\\x{202F}]"
+    is_grouped = f"regexp_full_match({cell}, '[+-]?\\d{{1,3}}({blank}\\d{{3}})+([.,]\\d*)?')"
+    return f"CASE WHEN {is_grouped} THEN regexp_replace({cell}, '{blank}', '', 'g') ELSE {cell} END"
 
 
 def _decimal_mark(con, source: str, table: str, column: Column, cell: str) -> str:
@@ -113,7 +128,7 @@ def _decimal_mark(con, source: str, table: str, column: Column, cell: str) -> st
     shapes = [shape(".", ","), shape(",", "."), r"[+-]?[1-9]\d{0,2}[.,]\d{3}"]
     counts = ", ".join(f"count(*) FILTER (WHERE regexp_full_match({cell}, '{words}'))" for words in shapes)
     n_point, n_comma, n_either = con.execute(f"SELECT {counts} FROM {source}").fetchone()
-    if n_either and n_point == n_comma:
+    if n_either and CONFLICT * min(n_point, n_comma) >= max(n_point, n_comma):
         raise DataError(
             f"{table}, column {column.name}: {n_either:,} numbers such as 1.234 or 1,234 may be thousands or decimals. "
             "Say in icp.yml which mark your decimals have: decimal: '.' or decimal: ','."
@@ -136,15 +151,32 @@ def _typed_time(con, source: str, table: str, column: Column, settings: Settings
         return iso, as_iso
     read = {way: _count(con, source, f"({_parsed(column, way, zone)}) IS NOT NULL") for way in DAY_FORMATS}
     best = max(read, key=read.get)
-    if read[best] == 0 or read[best] <= _count(con, source, f"({iso}) IS NOT NULL"):
+    n_iso = _count(con, source, f"({iso}) IS NOT NULL")
+    if column.kind == "time" and _count(con, source, f"({_milliseconds(column)}) IS NOT NULL") > max(n_iso, read[best]):
+        return _milliseconds(column), "times in milliseconds since 1970, UTC"
+    if read[best] == 0 or read[best] <= n_iso:
         return iso, as_iso
-    ties = [way for way in DAY_FORMATS if read[way] == read[best]]
-    if len(ties) > 1:
-        raise DataError(
-            f"{table}, column {column.name}: no day is above 12, so {' and '.join(ties)} both read all {read[best]:,} "
-            f"dates. Say which in icp.yml: date_format: {{{table}.{column.name}: '{ties[0]}'}}."
-        )
+    for other in DAY_FORMATS:
+        if other != best and read[other]:
+            _check_one_way(con, source, table, column, (best, other), zone)
     return _parsed(column, best, zone), f"dates written {best}"
+
+
+def _check_one_way(con, source: str, table: str, column: Column, ways: tuple[str, str], zone: str) -> None:
+    """Raise where cells that two ways of writing read differently cannot be told to be of either."""
+    best, other = (f"({_parsed(column, way, zone)}) IS NOT NULL" for way in ways)
+    n_best, n_other = (_count(con, source, f"{one} AND NOT ({two})") for one, two in ((best, other), (other, best)))
+    n_both = _count(con, source, f"{best} AND {other}")
+    if n_both and not n_best and not n_other:
+        why = f"no day is above 12, so {' and '.join(ways)} both read all {n_both:,} dates"
+    elif (n_both and CONFLICT * n_other >= n_best) or n_other == n_best:
+        why = f"dates are written in two ways ({ways[0]}: {n_best:,}, {ways[1]}: {n_other:,}, either: {n_both:,})"
+    else:
+        return
+    raise DataError(
+        f"{table}, column {column.name}: {why}. Say which in icp.yml: "
+        f"date_format: {{{table}.{column.name}: '{ways[0]}'}}."
+    )
 
 
 def _iso(column: Column, zone: str) -> str:
@@ -152,13 +184,20 @@ def _iso(column: Column, zone: str) -> str:
     text = ident(column.name)
     if column.kind == "month":
         text = f"regexp_replace({text}, '^(\\d{{4}}-\\d{{2}})$', '\\1-01')"
-    time = f"regexp_replace({text}, '[T ](\\d\\d:\\d\\d)(\\s?[UZ+-]|$)', ' \\1:00\\2')"
+    time = f"regexp_replace({text}, '[T ](\\d:)', ' 0\\1')"
+    time = f"regexp_replace({time}, '[T ](\\d\\d:\\d\\d)(\\s?[UZ+-]|$)', ' \\1:00\\2')"
     time = f"regexp_replace(regexp_replace({time}, '\\s?(UTC|Z)$', 'Z'), '\\s([+-])', '\\1')"
     day = _in_zone(f"TRY_CAST({text} AS TIMESTAMP)", column, zone)
     return _sensible(
         f"CASE WHEN regexp_full_match({text}, '{ISO_DAY}') THEN {day} WHEN regexp_full_match({text}, '{ISO_TIME}') "
         f"THEN timezone('UTC', TRY_CAST({time} AS TIMESTAMPTZ)) END"
     )
+
+
+def _milliseconds(column: Column) -> str:
+    """SQL that reads 13 digits as HubSpot writes times."""
+    text = ident(column.name)
+    return _sensible(f"CASE WHEN regexp_full_match({text}, '\\d{{13}}') THEN epoch_ms(TRY_CAST({text} AS BIGINT)) END")
 
 
 def _parsed(column: Column, way: str, zone: str) -> str:

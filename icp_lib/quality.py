@@ -6,6 +6,7 @@ import pandas as pd
 
 from icp_lib import stats
 from icp_lib.checks import check_columns
+from icp_lib.rules import is_comparable
 from icp_lib.schemas import NEEDS, TABLES, WANTS
 
 MIN_COVERAGE, MAX_GAP = 0.80, 0.10
@@ -93,7 +94,7 @@ def is_reconciled(population: pd.DataFrame) -> bool:
 def estimate_coverage(accounts: pd.DataFrame, traits: dict[str, dict]) -> pd.DataFrame:
     """How well each trait is filled in, and whether that depends on the outcome: `coverage`.
 
-    A trait filled in more often for won than for lost accounts may have been filled in after the sale.
+    A trait filled in more often for won than for other accounts may have been filled in after the sale.
 
     Returns
     -------
@@ -101,7 +102,8 @@ def estimate_coverage(accounts: pd.DataFrame, traits: dict[str, dict]) -> pd.Dat
         attribute, n_accounts, coverage_rate, n_won, coverage_won_rate, n_lost, coverage_lost_rate, gap_rate (won less
         lost), gap_rate_low, gap_rate_high (Newcombe), status (pass / warn), note; thinnest first.
     """
-    won, lost = accounts["n_won"] > 0, (accounts["n_won"] == 0) & (accounts["n_lost"] > 0)
+    won = accounts["n_won"] > 0
+    others = ~won & (accounts["n_opportunities"] > 0)
     rows = []
     for attribute in traits:
         filled = (
@@ -114,19 +116,23 @@ def estimate_coverage(accounts: pd.DataFrame, traits: dict[str, dict]) -> pd.Dat
             "n_accounts": len(filled),
             "coverage_rate": filled.mean() if len(filled) else float("nan"),
         }
-        at = {"won": filled[won.reindex(filled.index)], "lost": filled[lost.reindex(filled.index)]}
+        at = {"won": filled[won.reindex(filled.index)], "not_won": filled[others.reindex(filled.index)]}
         for name, part in at.items():
             row |= {f"n_{name}": len(part), f"coverage_{name}_rate": part.mean() if len(part) else float("nan")}
-        gap = stats.estimate_difference(at["won"].sum(), len(at["won"]), at["lost"].sum(), len(at["lost"]))
+        gap = stats.estimate_difference(at["won"].sum(), len(at["won"]), at["not_won"].sum(), len(at["not_won"]))
         row |= {"gap_rate": gap.value, "gap_rate_low": gap.low, "gap_rate_high": gap.high}
-        rows.append(row | _judge_coverage(row))
-    columns = ["attribute", "n_accounts", "coverage_rate", "n_won", "coverage_won_rate", "n_lost", "coverage_lost_rate",
+        comparable = attribute not in accounts.columns or is_comparable(accounts, attribute)
+        rows.append(row | _judge_coverage(row, comparable))
+    columns = ["attribute", "n_accounts", "coverage_rate", "n_won", "coverage_won_rate", "n_not_won",
+               "coverage_not_won_rate",
                "gap_rate", "gap_rate_low", "gap_rate_high", "status", "note"]  # fmt: skip
     table = pd.DataFrame(rows, columns=columns)
     return table.sort_values(["coverage_rate", "attribute"], kind="stable", ignore_index=True)
 
 
-def _judge_coverage(row: dict) -> dict:
+def _judge_coverage(row: dict, comparable: bool) -> dict:
+    if not comparable:
+        return {"status": "warn", "note": "Known only for won deals, so it cannot be compared"}
     notes = []
     if row["coverage_rate"] < MIN_COVERAGE:
         notes.append(f"Filled in for {row['coverage_rate']:.0%}" if row["coverage_rate"] else "Not in the extract")
@@ -232,16 +238,13 @@ def pick_table(population: pd.DataFrame, table: str | None = None) -> pd.DataFra
 
 
 def pick_findings(checks: pd.DataFrame) -> pd.DataFrame:
-    """Return the checks that found something, the message of each as its note."""
-    found = checks[checks["status"] != "pass"].rename(columns={"message": "note"})
-    return found.assign(where=found["table"] + "." + found["column"])[["rule", "where", "status", "n_rows", "note"]]
+    """Return the checks that found something: the message, the status and the rows."""
+    found = checks[checks["status"] != "pass"]
+    return found[["message", "status", "n_rows"]].reset_index(drop=True)
 
 
 def build_reading(facts: dict) -> pd.DataFrame:
-    """Return what was assumed while reading: table, column, read_as; files that were not read last."""
-    assumed = pd.DataFrame(facts["assumed"], columns=["table", "column", "read_as"])
-    unread = [
-        {"table": name, "column": "", "read_as": "not read: the name is not a canonical table"}
-        for name in facts["not_read"]
-    ]
-    return pd.concat([assumed, pd.DataFrame(unread, columns=assumed.columns)], ignore_index=True)
+    """Return what was assumed while reading: table, column or file, read_as; files that were not read last."""
+    unread = [words.split(": ", 1) for words in facts["not_read"]]
+    rows = [{"table": "", "column": name, "read_as": f"not read: {why}"} for name, why in unread]
+    return pd.DataFrame([*facts["assumed"], *rows], columns=["table", "column", "read_as"])

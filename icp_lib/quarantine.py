@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from icp_lib.reading import RawFile, ident, lines_of
+from icp_lib.opening import RawFile
+from icp_lib.reading import ident, lines_of
 from icp_lib.schemas import Column
 from icp_lib.validation import Check, message, show_key
 
@@ -52,7 +53,7 @@ def _build_example(con, table, files, columns: list[Column], check: Check, numbe
     name = keys[0].name if len(keys) == 1 else ""
     found = {
         "file": files[file].path.name,
-        "place": f"{'line' if files[file].is_csv else 'row'} {lines_of(files[file], [at])[at]:,}",
+        "place": f"{'line' if files[file].is_text else 'row'} {lines_of(files[file], [at])[at]:,}",
         "key": show_key(keys, first[: len(keys)]),
         "cell": text,
     } | {count: row[count] for count in ("n_rows", "n_checked")}
@@ -60,7 +61,7 @@ def _build_example(con, table, files, columns: list[Column], check: Check, numbe
     return {"examples": ids, "message": message(check, column, found)}
 
 
-def count_fates(con, table: str) -> list[dict]:
+def count_fates(con, table: str, left_out: dict[str, int] | None = None) -> list[dict]:
     """Return what became of the rows: table, step (read, quarantined, excluded, kept), reason, n_rows, n_won."""
     is_dealt = table == "opportunities"
     won = "count(*) FILTER (WHERE status = 'won')" if is_dealt else "NULL"
@@ -68,6 +69,7 @@ def count_fates(con, table: str) -> list[dict]:
         f"SELECT _fate, CASE WHEN _fate = 'excluded' THEN _excluded ELSE '' END AS reason, count(*), {won} "
         f"FROM judged_{table} GROUP BY 1, 2 ORDER BY 1, 2"
     ).fetchall()
+    fates += [("excluded", reason, n, 0 if is_dealt else None) for reason, n in (left_out or {}).items() if n]
     read = ("read", "", sum(fate[2] for fate in fates), sum(fate[3] for fate in fates) if is_dealt else None)
     return [
         {"table": table, "step": step, "reason": reason, "n_rows": n_rows, "n_won": n_won}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -34,8 +34,8 @@ class Plan:
       and value, and keep a value where it differs from the one before; without: keep a stage where it differs
     - ``link``: the file joins two ids; it fills the second source where the table's main file lacks it
 
-    `missing` are required columns that the file lacks; `account_name` is the header of the account's name, to be read
-    only to join by name where account_id is missing. `notes` say what was assumed.
+    `missing` are required columns that the file lacks; `account_name` is the header of the account's name, read only to
+    find test records and to join by name where account_id is missing. `notes` say what was assumed.
     """
 
     table: str
@@ -247,7 +247,17 @@ def _best(stem: str, forms: list[Form], lookup: dict[str, list[str]]) -> Form:
 def _canonical_plan(table: str, header: Sequence[str], names: list[str]) -> Plan:
     known = [column.name for column in TABLES[table].columns] + ["currency"]
     sources = tuple(Source(name, (header[names.index(name)],)) for name in known if name in names)
-    return Plan(table, "canonical", "canonical", sources, n_unused=len(header) - len(sources))
+    name = header[names.index("account_name")] if "account_name" in names else ""
+    n_unused = len(header) - len(sources) - bool(name)
+    notes = tuple(_misspelt([one for one in names if one not in known], [one for one in known if one not in names]))
+    return Plan(table, "canonical", "canonical", sources, account_name=name, notes=notes, n_unused=n_unused)
+
+
+def _misspelt(unknown: Sequence[str], absent: Sequence[str]) -> Iterator[str]:
+    """Tell of columns that are not read and look like one that is missing."""
+    for name in unknown:
+        if near := get_close_matches(name.casefold(), absent, 1, 0.8):
+            yield f"the column '{name}' is not read: is it '{near[0]}'?"
 
 
 def _build_plan(stem: str, form: Form, header: Sequence[str], lookup: dict[str, list[str]]) -> Plan:

@@ -11,6 +11,8 @@ import pandas as pd
 
 from icp_lib.checks import check_columns, check_in
 
+#: Filled in for fewer than the first share of accounts not won, and for more than the second of those won.
+ONLY_WINNERS = (0.01, 0.10)
 _UNNAMED = {
     "missing", "unknown", "n/a", "#n/a", "none", "null", "other", "others", "-", "?", "tbd", "(not set)", "not set",
     "not specified", "undefined", "miscellaneous",
@@ -132,6 +134,21 @@ def is_named(level: str) -> bool:
     (True, False, False)
     """
     return level.casefold() not in _UNNAMED
+
+
+def is_comparable(accounts: pd.DataFrame, attribute: str) -> bool:
+    """Return whether a trait is known for accounts that were not won too: if only winners have it, it cannot compare.
+
+    Parameters
+    ----------
+    accounts : DataFrame
+        The account table (`n_won`, `n_opportunities`).
+    attribute : str
+    """
+    filled, tried = accounts[attribute].notna(), accounts["n_opportunities"] > 0
+    won = tried & (accounts["n_won"] > 0)
+    others = tried & ~won
+    return not (filled[won].mean() > ONLY_WINNERS[1] and filled[others].mean() < ONLY_WINNERS[0])
 
 
 def build_levels(accounts: pd.DataFrame, traits: dict[str, dict]) -> list[tuple[str, str, Segment]]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from icp_lib import stats, value
 from icp_lib.checks import check_in
-from icp_lib.rules import Segment, build_levels, is_named
+from icp_lib.rules import Segment, build_levels, is_comparable, is_named
 
 VERDICT_ORDER = (
     "confirmed",
@@ -73,6 +73,7 @@ def estimate_levels(
         `lift_joint_low`, `lift_joint_high` hold the range widened for the number of levels tested (Bonferroni).
     """
     frames = _frames(accounts, opportunities, cutoff, measure, gross_margin_rate, revenue)
+    known = {name: is_comparable(accounts, name) for name in traits if name in accounts.columns}
     levels = build_levels(accounts, traits)
     if not levels:
         return pd.DataFrame(columns=["attribute", "level", "segment_id", "segment", "verdict", "note"])
@@ -81,14 +82,19 @@ def estimate_levels(
         for attribute, level, each in levels
     ]
     table = pd.DataFrame(rows)
-    enough = (table["n_opportunities"] >= stats.MIN_OPPORTUNITIES) & table["lift"].notna()
+    table["is_comparable"] = table["attribute"].map(known)
+    compared = [name for name in table if name.startswith(("lift", "margin", "win_rate", "close_rate", "p_value"))]
+    table.loc[~table["is_comparable"], compared] = np.nan
+    enough = (table["n_opportunities"] >= stats.MIN_OPPORTUNITIES) & table["lift"].notna() & table["is_comparable"]
     enough &= table[["n_won", "n_won_rest"]].min(axis=1) >= stats.MIN_WON
     table["p_adjusted"] = stats.adjust_holm(table["p_value"].where(enough))
     joint = 1 - 0.05 / max(1, int(enough.sum()))
     wide = [_lift(frames[0], _inside(each, accounts, frames[0]), joint) for _, _, each in levels]
     table["lift_joint_low"], table["lift_joint_high"] = [each.low for each in wide], [each.high for each in wide]
     table["verdict"] = [
-        stats.verdict(row.n_opportunities, min(row.n_won, row.n_won_rest), row.lift, row.p_adjusted)
+        stats.verdict(
+            row.n_opportunities, min(row.n_won, row.n_won_rest) * row.is_comparable, row.lift, row.p_adjusted
+        )
         for row in table.itertuples()
     ]
     told = {} if coverage is None else coverage.set_index("attribute")["note"].to_dict()
@@ -133,8 +139,9 @@ def _estimate_segment(
         "conditions": segment.to_json(),
         "n_accounts": len(members),
         "n_opportunities": int(inside.sum()),
-        "n_won": int(units.loc[inside, "is_won"].sum()),
-        "n_won_rest": int(units.loc[~inside, "is_won"].sum()),
+        "n_won": int(units.loc[inside, "has_won"].sum()),
+        "n_won_rest": int(units.loc[~inside, "has_won"].sum()),
+        "close_rate": units.loc[inside, "has_won"].mean(),
     }
     estimates = {
         "lift": lift,
@@ -205,6 +212,8 @@ def _largest(units: pd.DataFrame, inside: np.ndarray) -> dict:
 def _note(row, measure: str, coverage_note=None) -> str:
     """What a reader must know of one level."""
     if row.verdict == "not enough data":
+        if not row.is_comparable:
+            return "Known only for won deals, so it cannot be compared"
         if row.n_won_rest < stats.MIN_WON:
             return f"{row.n_won_rest:,} won in the rest, {stats.MIN_WON} needed to compare"
         if row.n_won < stats.MIN_WON:

@@ -55,6 +55,14 @@ class Exclude(_Strict):
         "competitor",
         "test",
     ]
+    name_words: list[Annotated[str, Field(pattern=r"\w")]] = [
+        "test",
+        "demo",
+        "dummy",
+        "asdf",
+        "example",
+        "do not use",
+    ]
 
 
 DEFAULT_TRAITS = {
@@ -79,6 +87,8 @@ class Settings(_Strict):
     fiscal_year_start: Annotated[int, Field(ge=1, le=12)] = 1
     quarter: str | None = None
     raw: str | None = None
+    source: str | None = None
+    max_file_gb: Annotated[float, Field(gt=0)] = 4.0
     date_format: str | dict[str, str] | None = None
     decimal: Literal[".", ","] | None = None
     traits: dict[str, Trait] = DEFAULT_TRAITS

@@ -40,6 +40,8 @@ EXCLUDED = {
     "merged_into_account_id": ("merged_into_account_id IS NOT NULL", "merged into another account"),
 }
 
+TEST_NAME = "test record by its name"
+
 #: rule -> (what is wrong with the rows, what to do)
 RULES = {
     "required": ("have no value", "Fill it in at the source and export again."),
@@ -66,7 +68,17 @@ RULES = {
     "unknown stage": ("are in a stage that stages does not list", "Add the stage to stages."),
     "first of the month": ("are not the first day of a month", "Write months as 2026-09-01."),
     "other currency": (
-        "are not in the company's currency", "Convert them, or export the amounts in the company's currency."),
+        "are in a currency without a rate", "Add it to fx.csv (currency, rate), or export the company's currency."),
+    "joined by name": (
+        "have no id of their account and are joined to it by its name",
+        "Kept. Add the account's id to the export: a company that changed its name is not found."),
+    "name of no account": (
+        "have no id of their account, and its name is not among the valid accounts",
+        "Add the account's id to the export."),
+    "name of several accounts": (
+        "have no id of their account, and several accounts have its name", "Add the account's id to the export."),
+    "other word": (
+        "hold a word that is none of {one_of}", "Kept, and left empty{empty}."),
     "many created on one day": (
         "were all created on one day, as in an import", "Kept. Their creation date may be the import's."),
 }  # fmt: skip
@@ -92,14 +104,16 @@ def build_checks(table: str, columns: list[Column], facts: dict) -> list[Check]:
     columns : list of schemas.Column
         The columns that the extract has.
     facts : dict
-        'parents': tables that the extract has, to refer to; 'currency': the company's; 'median_amount' or None;
-        'has_stages': whether stages were given; 'import_day': a mass-import day or None.
+        'parents': tables that the extract has, to refer to; 'currencies': those that can be converted; 'median_amount'
+        or None; 'has_stages': whether stages were given; 'import_day': a mass-import day or None; 'marks': what is
+        marked besides (`_joined`, `_other_<column>`).
     """
     checks = []
     for column in columns:
         name, text = ident(column.name), ident(f"{column.name}__text")
         if column.required or (table, column.name) == ("opportunities", "status"):
-            checks.append(Check("required", column.name, "error", f"{text} IS NULL"))
+            by_name = " AND _joined IS NULL" if column.name == "account_id" and "_joined" in facts["marks"] else ""
+            checks.append(Check("required", column.name, "error", f"{text} IS NULL{by_name}"))
         if column.kind not in ("text", "id", "list"):
             checks.append(Check("readable", column.name, "error", f"{text} IS NOT NULL AND {name} IS NULL"))
         if column.one_of:
@@ -117,11 +131,24 @@ def build_checks(table: str, columns: list[Column], facts: dict) -> list[Check]:
             checks.append(
                 Check(kind[0], column.name, kind[1], f"{name} IS NOT NULL AND {known} IS NULL", column.references)
             )
+        if column.name == "account_id" and "_joined" in facts["marks"]:
+            checks += _name_checks("error" if column.required else "warning")
+        if f"_other_{column.name}" in facts["marks"]:
+            checks.append(Check("other word", column.name, "warning", f"_other_{column.name}"))
     if any(column.key for column in columns):
         keys = ", ".join(column.name for column in columns if column.key)
         checks.append(Check("duplicate key", keys, "error", "_conflict"))
         checks.append(Check("identical copy", keys, "warning", "_copy"))
     return checks + _own_checks(table, {column.name for column in columns}, facts)
+
+
+def _name_checks(severity: str) -> list[Check]:
+    """How rows were joined by the account's name."""
+    return [
+        Check("joined by name", "account_id", "warning", "_joined = 'one'"),
+        Check("name of no account", "account_id", severity, "_joined = 'none'"),
+        Check("name of several accounts", "account_id", severity, "_joined = 'several'"),
+    ]
 
 
 def _own_checks(table: str, has: set[str], facts: dict) -> list[Check]:
@@ -169,7 +196,8 @@ def _own_checks(table: str, has: set[str], facts: dict) -> list[Check]:
             )
         )
     if "currency" in has:
-        checks.append(Check("other currency", "currency", "error", f"upper(currency) <> {quote(facts['currency'])}"))
+        known = ", ".join(map(quote, facts["currencies"]))
+        checks.append(Check("other currency", "currency", "error", f"upper(currency) NOT IN ({known})"))
     return checks
 
 
@@ -201,6 +229,7 @@ def message(check: Check, column: Column | None, found: dict) -> str:
         "kind": _KINDS.get(kind, "text"),
         "one_of": ", ".join(column.one_of) if column else "",
         "range": _range(column) if column else "",
+        "empty": ": a deal without a type counts as new" if check.column == "type" else "",
         "dates": ", or set date_format in icp.yml" if kind == "time" else "",
     }
     many = f"{found['n_rows']:,} of {found['n_checked']:,} row{'s' if found['n_checked'] != 1 else ''}"
@@ -273,7 +302,7 @@ def build_judged(table: str, columns: list[Column], checks: list[Check], parents
     Parameters
     ----------
     table : str
-        There must be ``typed_<table>``, and ``state_<parent>`` for every parent.
+        There must be ``typed_<table>`` (of accounts with `_test_name`), and ``state_<parent>`` for every parent.
     columns : list of schemas.Column
     checks : list of Check
         A row's ``_errors`` and ``_warnings`` are places in this list.
@@ -293,6 +322,7 @@ def build_judged(table: str, columns: list[Column], checks: list[Check], parents
         has = {column.name for column in columns}
         reasons = [*(EXCLUDED[name] for name in EXCLUDED if name in has), *reasons]
         reasons += [(f"account_type = {quote(kind)}", kind) for kind in exclude if "account_type" in has]
+        reasons += [("_test_name", TEST_NAME)]
     for column in columns:
         if column.references in parents:
             state = f"{column.name}__state"

@@ -91,8 +91,8 @@ def build_units(
     -------
     DataFrame
         account_id, family_id, created_at, quarter (-1 is the last, -2 the one before), m, d, e, is_won (within 365
-        days), days (to that win, else NaN), is_mature (created at least 365 days before as-of), is_open; sorted by
-        account_id, created_at.
+        days), has_won (by as-of), days (to the win within 365 days, else NaN), is_mature (created at least 365 days
+        before as-of), is_open; sorted by account_id, created_at.
     """
     check_in(measure, MEASURES, "measure")
     if measure == "retention":
@@ -128,6 +128,7 @@ def _opportunity_units(opportunities, cutoff, measure, gross_margin_rate) -> pd.
             "m": np.where(is_won, value, 0.0),
             "d": days if measure == "margin_per_day" else 1.0,
             "is_won": is_won,
+            "has_won": table["status"] == "won",
             "days": closed.clip(lower=0).where(is_won),
             "is_mature": so_far >= WINDOW_DAYS,
             "is_open": table["status"] == "open",
@@ -164,6 +165,7 @@ def _retention_units(opportunities, revenue, cutoff) -> pd.DataFrame:
             "m": kept.astype(float),
             "d": 1.0,
             "is_won": kept,
+            "has_won": kept,
             "days": np.nan,
             "is_mature": True,
             "is_open": False,

@@ -46,15 +46,16 @@ OPPORTUNITIES = (
 
 
 @pytest.fixture
-def company(tmp_path):
-    """Write a company's folder, `company(accounts="...", settings="...")`: by default three of each."""
+    """Write a company's folder, `company(accounts="...")`: by default three of each; None is no file."""
+    """Write a company's folder, `company(accounts="...", settings="...")`: by default three of each; None is no file."""
 
     def write(settings: str = "max_quarantined: 1", name: str = "acme", **tables) -> Path:
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         (folder / "icp.yml").write_text(settings, encoding="utf-8")
         for table, text in ({"accounts": ACCOUNTS, "opportunities": OPPORTUNITIES} | tables).items():
-            (folder / f"{table}.csv").write_bytes(text if isinstance(text, bytes) else text.encode("utf-8"))
+            if text is not None:
+                (folder / f"{table}.csv").write_bytes(text if isinstance(text, bytes) else text.encode("utf-8"))
         return folder
 
     return write

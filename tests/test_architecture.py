@@ -15,7 +15,8 @@ PACKAGE = Path(icp_lib.__file__).parent
 SOURCES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.glob("*.py")}
 LAYERS = (
     "checks",
-    "schemas settings transforms aliases recognition reading parsing validation quarantine extract accounts demo",
+    "schemas settings transforms aliases recognition opening reading mapping feeding linking fx parsing "
+    "validation quarantine extract accounts demo",
     "stats rules value",
     "segments quality profile",
     "formats sentences marks display charts figures codebook template",
@@ -23,7 +24,7 @@ LAYERS = (
 )
 LAYER = {module: number for number, modules in enumerate(LAYERS) for module in modules.split()}
 LAYER |= {module: LAYER["demo"] for module in SOURCES if module.startswith("demo_")}
-ENGINE = {"reading", "parsing", "validation", "quarantine", "extract", "accounts", "run"}
+ENGINE = {"reading", "mapping", "feeding", "parsing", "validation", "quarantine", "extract", "accounts", "run"}
 
 
 def imported(tree) -> set[str]:

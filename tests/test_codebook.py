@@ -137,7 +137,7 @@ def test_the_examples_of_the_settings_are_valid(template, tmp_path):
     own = f"  own_size: {{bins: {bins}}}\n  own_price: {{quantiles: {quantiles}}}\n  own_tools: {{kind: {kind}}}\n"
     (tmp_path / "icp.yml").write_text(opened.replace("traits:\n", f"traits:\n{own}"), encoding="utf-8")
     settings = load_settings(tmp_path)
-    assert n_opened == 6 and (settings.name, settings.decimal, settings.target_customers) == ("Acme", ",", 40)
+    assert n_opened == 7 and (settings.name, settings.decimal, settings.target_customers) == ("Acme", ",", 40)
     assert settings.traits["own_size"].bins == [1, 5, 21] and settings.traits["own_tools"].kind == "list"
 
 

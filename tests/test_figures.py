@@ -34,7 +34,7 @@ COVERAGE = pd.DataFrame(
         "attribute": ["industry", "region"],
         "coverage_rate": [0.97, 0.71],
         "coverage_won_rate": [0.98, 0.73],
-        "coverage_lost_rate": [0.97, 0.70],
+        "coverage_not_won_rate": [0.97, 0.70],
     }
 )
 POPULATION = pd.DataFrame({"step": ["Read", "Quarantined", "Analysed"], "n": [5000, 51, 4949]})

@@ -87,3 +87,21 @@ def test_the_report_shows_the_counts_and_says_what_the_measure_is(run, tmp_path)
     population = pd.read_csv(folder / "tables" / "population.csv").query("table == 'opportunities'").set_index("step")
     assert population["n_rows"].to_dict() == {"read": 8000, "quarantined": 1, "analysed": 7999}
     assert population.loc["analysed", "n_won"] + population.loc["quarantined", "n_won"] == 722
+
+
+def test_its_own_sql_gives_the_close_rates_by_origin_and_names_what_only_winners_have(shared_data, repo, tmp_path):
+    """Close rates of SOURCE.md, won leads of all; the one row in quarantine is an organic lead that was won."""
+    own, files = repo / "data" / "olist", shared_data / "olist"
+    folder, whole = publish.make_report("2018-Q4", str(own), str(tmp_path / "out"), str(files), say=lambda words: None)
+    assert whole
+    levels = pd.read_csv(folder / "tables" / "segment_levels.csv").set_index(["attribute", "level"])
+    source = {"unknown": 16.29, "paid_search": 12.30, "direct_traffic": 11.22, "referral": 8.45, "social": 5.56,
+              "display": 5.08, "email": 3.04}  # fmt: skip
+    rates = levels.loc["lead_source", "close_rate"]
+    assert {name: round(100 * rates[name], 2) for name in source} == source
+    assert rates["organic_search"] == pytest.approx((2296 * 0.1180 - 1) / 2295, abs=5e-5)
+    segment = levels.loc["business_segment"]
+    assert segment["note"].eq("Known only for won deals, so it cannot be compared").all()
+    assert segment[["lift", "close_rate"]].isna().all(axis=None) and (segment["verdict"] == "not enough data").all()
+    page = (folder / "00_data_check.html").read_text(encoding="utf-8")
+    assert "Known only for won deals, so it cannot be compared" in page

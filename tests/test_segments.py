@@ -36,11 +36,12 @@ def test_counts_equal_a_plain_groupby(world, levels):
     accounts, opportunities = world
     deals = opportunities[opportunities["is_relevant"]].merge(accounts[["account_id", "industry"]], on="account_id")
     days = (deals["closed_at"] - deals["created_at"]).dt.total_seconds() / 86400
-    deals["is_won"] = (deals["status"] == "won") & (days <= 365)
-    expected = deals.groupby("industry")["is_won"].agg(["size", "sum"])
+    deals["has_won"], deals["is_won"] = deals["status"] == "won", (deals["status"] == "won") & (days <= 365)
+    expected = deals.groupby("industry")["has_won"].agg(["size", "sum", "mean"])
     found = levels[(levels["attribute"] == "industry") & (levels["level"] != "Missing")].set_index("level")
     pd.testing.assert_series_equal(found["n_opportunities"].sort_index(), expected["size"], check_names=False)
     pd.testing.assert_series_equal(found["n_won"].sort_index(), expected["sum"], check_names=False)
+    pd.testing.assert_series_equal(found["close_rate"].sort_index(), expected["mean"], check_names=False)
     old = deals[deals["created_at"] <= worlds.CUTOFF - pd.Timedelta(days=365)]
     rate = old[old["industry"] == "Road freight"]["is_won"].mean()
     assert found.loc["Road freight", "win_rate"] == pytest.approx(rate)

@@ -14,6 +14,15 @@ GOOD = O + "".join(f"G{number},A1,2024-01-01,2024-02-01,won,1000\n" for number i
 STAGES = "stage,stage_order,is_closed,is_won\nOpened,1,no,no\nWon,2,yes,yes\nLost,3,yes,no\n"
 MANY = "account_id,created_at\n" + "".join(f"D{n},2023-01-{n + 1:02}\nM{n},2024-06-05\n" for n in range(25))
 
+NAMED = {
+    "accounts": "account_id,created_at,account_name\nA1,2024-01-01,ACME Ltd\nA2,2024-01-02,Twin\nA3,2024-01-02,Twin\n",
+    "opportunities": None,
+}
+DEALS = (
+    "Deal - ID,Deal - Status,Deal - Organization,Deal - Deal created,Deal - Deal closed on,Deal - Value\n"
+    "7,lost,Acme Ltd,2024-01-01,2024-02-01,\n"
+)
+
 #: rule, tables, fate of the first bad row, message
 CASES = {
     "required": (
@@ -120,8 +129,35 @@ CASES = {
     "other currency": (
         {"spend": "month,category,amount,currency\n2024-01-01,media,5,EUR\n2024-01-01,media,5,USD\n"},
         "quarantined",
-        "spend.csv, column currency: 1 of 2 rows are not in the company's currency (first: line 3, no id: 'USD'). "
-        "Convert them, or export the amounts in the company's currency.",
+        "spend.csv, column currency: 1 of 2 rows are in a currency without a rate (first: line 3, no id: 'USD'). "
+        "Add it to fx.csv (currency, rate), or export the company's currency.",
+    ),
+    "joined by name": (
+        NAMED | {"deals": DEALS + "9,won,Acme  ltd,2024-01-01,2024-02-01,\n"},
+        "kept",
+        "deals.csv, column account_id: 2 of 2 rows have no id of their account and are joined to it by its name "
+        "(first: line 2, opportunity_id 7: 'A1'). Kept. Add the account's id to the export: a company that changed "
+        "its name is not found.",
+    ),
+    "name of no account": (
+        NAMED | {"deals": DEALS + "9,won,Acme Limited,2024-01-01,2024-02-01,\n"},
+        "quarantined",
+        "deals.csv, column account_id: 1 of 2 rows have no id of their account, and its name is not among the valid "
+        "accounts (first: line 3, opportunity_id 9). Add the account's id to the export.",
+    ),
+    "name of several accounts": (
+        NAMED | {"deals": DEALS + "9,won,Twin,2024-01-01,2024-02-01,\n"},
+        "quarantined",
+        "deals.csv, column account_id: 1 of 2 rows have no id of their account, and several accounts have its name "
+        "(first: line 3, opportunity_id 9). Add the account's id to the export.",
+    ),
+    "other word": (
+        {"accounts": A, "opportunities": None, "deals": "Record ID,Deal Name,Deal Stage,Create Date,Close Date,"
+         "Deal Type,Associated Company IDs\n1,a,Won,2024-01-01,2024-02-01,New Business,A1\n"
+         "2,b,Won,2024-01-01,2024-02-01,Barter,A2\n"},
+        "kept",
+        "deals.csv, column type: 1 of 2 rows hold a word that is none of new, expansion, renewal (first: line 3, "
+        "opportunity_id 2). Kept, and left empty: a deal without a type counts as new.",
     ),
     "many created on one day": (
         {"accounts": MANY, "opportunities": GOOD.replace("A1", "D1")},
@@ -139,9 +175,10 @@ def test_every_rule_has_a_case():
 @pytest.mark.parametrize("rule", CASES)
 def test_rule(load, rule):
     tables, fate, said = CASES[rule]
-    extract = load(**({"accounts": A, "opportunities": GOOD} | tables))
+    tables = {"accounts": A, "opportunities": GOOD} | tables
+    extract = load(**tables)
     checks = extract.checks.query("n_rows > 0")
-    table = said.split(".csv")[0]
+    table = {"deals": "opportunities"}.get(file := said.split(".csv")[0], file)
     parent = "opportunities" if table == "stage_history" else "accounts"
     (found,) = checks[(checks["table"] == table) & (checks["rule"] == rule.format(parent=parent))].to_dict("records")
     assert found["message"] == said
@@ -169,7 +206,7 @@ def test_a_check_that_found_nothing_is_listed(load):
 
 
 def test_checks_are_about_columns_that_the_extract_has():
-    facts = {"parents": set(), "currency": "EUR", "median_amount": None, "has_stages": False, "import_day": None}
+    facts = {"parents": set(), "marks": set(), "median_amount": None, "has_stages": False, "import_day": None}
     key = Column("account_id", "id", "id", "", required=True, key=True, references="accounts")
     assert [check.rule for check in build_checks("surveys", [key], facts)] == [
         "required",
