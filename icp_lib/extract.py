@@ -142,7 +142,7 @@ def _fill_cache(extract: Extract, data: Path, paths: list[Path], say: Callable[[
             shutil.rmtree(extract.cache)
         if not extract.cache.exists():  # else another run was faster, with the same contents
             building.rename(extract.cache)
-    except (OSError, duckdb.IOException):
+    except (OSError, duckdb.IOException, duckdb.OutOfMemoryException):
         raise DataError(
             f"OUT: the cache in '{extract.cache.parent.parent.name}' cannot be written. Check that the folder is yours "
             "to write and that the disk has room, or give another one, OUT=path/to/reports."
@@ -215,7 +215,8 @@ def _read(
     say: Callable[[str], None],
 ) -> None:
     """Fill `folder`: one Parquet file a table, checks, population, facts, quarantine."""
-    con = duckdb.connect(str(folder / "reading.duckdb"))
+    con = duckdb.connect()
+    con.execute(f"SET temp_directory={quote(str(folder / 'scratch'))}; SET memory_limit='3GB'")
     con.execute("SET TimeZone='UTC'; SET preserve_insertion_order=true")
     reading = _Reading(con, folder, settings, load_rates(data / "fx.csv", settings.currency))
     try:
@@ -225,7 +226,6 @@ def _read(
             _read_table(reading, table, feeds.get(table, []))
     finally:
         con.close()
-    (folder / "reading.duckdb").unlink()
     pd.DataFrame(reading.checks).to_parquet(folder / "_checks.parquet")
     pd.DataFrame(reading.population).to_parquet(folder / "_population.parquet")
     not_read = [f"{name}: {why}" for name, why in unread.items()]
@@ -253,7 +253,7 @@ def _read_table(reading: _Reading, table: str, feeds: list[Feed]) -> None:
     _check_columns(main, columns, table)
     reading.present[table] = [column.name for column in columns]
     files = [feed.file for feed in main]
-    _create_typed(reading, table, main, columns, marks)
+    kind = _create_typed(reading, table, main, columns, marks)
     if table != "accounts":
         reading.assumed.extend(linking.follow_merges(con, table, set(names)))
     parents = {name for name in PARENTS if reading.present.get(name)}
@@ -265,10 +265,13 @@ def _read_table(reading: _Reading, table: str, feeds: list[Feed]) -> None:
     if table == "accounts":
         linking.find_survivors(con, set(names))
         linking.keep_names(con)
+    con.execute(f"DROP {kind} typed_{table}; DROP TABLE text_{table}")
     reading.checks.extend(quarantine.count_checks(con, table, files, columns, checks))
     reading.population.extend(quarantine.count_fates(con, table, {LEFT_OUT: n_out}))
     quarantine.write_quarantine(con, reading.folder, table, files, columns, checks)
     _write_table(reading, table, columns, f"SELECT * FROM judged_{table} WHERE _fate = 'kept'")
+    if table not in REQUIRED:
+        con.execute(f"DROP TABLE judged_{table}")
 
 
 def _own_traits(table: str, settings: Settings) -> dict[str, Column]:
@@ -340,8 +343,8 @@ def _add_status(reading: _Reading, columns: list[Column]) -> list[Column]:
 
 def _create_typed(
     reading: _Reading, table: str, feeds: list[Feed], columns: list[Column], marks: set[str]
-) -> None:
-    """Type every column, keeping its text as ``<column>__text``, and the marks; note what was assumed."""
+) -> str:
+    """Type every column, keeping its text as ``<column>__text``, and the marks; say whether as VIEW or as TABLE."""
     picked = ["_file", "_row", *sorted(marks)]
     rate = fx_sql(reading.rates, reading.settings.currency) if CURRENCY in columns else ""
     for column in columns:
@@ -354,7 +357,10 @@ def _create_typed(
         picked += [f"{sql} AS {ident(column.name)}", f"{ident(column.name)} AS {ident(column.name + '__text')}"]
         if read_as:
             reading.assumed.append({"table": table, "column": column.name, "read_as": read_as})
-    reading.con.execute(f"CREATE TABLE typed_{table} AS SELECT {', '.join(picked)} FROM text_{table}")
+    merged = table != "accounts" and reading.con.execute("SELECT count(*) FROM survivors").fetchone()[0]
+    kind = "TABLE" if merged or table == "accounts" else "VIEW"  # rows of merged accounts are moved in place
+    reading.con.execute(f"CREATE {kind} typed_{table} AS SELECT {', '.join(picked)} FROM text_{table}")
+    return kind
 
 
 def _facts(reading: _Reading, table: str, columns: list[Column]) -> dict:

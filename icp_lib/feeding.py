@@ -199,14 +199,14 @@ def create_text(con, table: str, feeds: list[Feed], extra: list[str], zone: str)
         parts.append(f"SELECT {number} AS _file, _row, {', '.join(cells)} FROM {part}")
     con.execute(f"CREATE TABLE text_{table} AS {' UNION ALL '.join(parts)}")
     for number in range(len(main)):
-        con.execute(f"DROP TABLE feed_{table}_{number}")
+        _drop_part(con, f"feed_{table}_{number}")
     for number, feed in enumerate(feed for feed in feeds if feed.plan.shape == "link"):
         _fill_link(con, table, feed, f"link_{table}_{number}", zone)
     return columns, n_out
 
 
 def _create_part(con, feed: Feed, target: str, extra: list[str], zone: str) -> int:
-    """Read one file into `target` in the shape of canonical rows; return how many rows were left out."""
+    """Read one file; `target` shows it in the shape of canonical rows. Return how many rows were left out."""
     plan = feed.plan
     times = {column.name for column in TABLES[plan.table].columns if column.kind == "time"} if feed.is_local else ()
     picks = []
@@ -222,9 +222,12 @@ def _create_part(con, feed: Feed, target: str, extra: list[str], zone: str) -> i
     read_text(con, feed.file, picks, f"whole_{target}")
     (n_out,) = con.execute(f"SELECT count(*) FROM whole_{target} WHERE NOT _keep").fetchone()
     rows = f"(SELECT rowid AS _row, * EXCLUDE (_keep) FROM whole_{target} WHERE _keep)"
-    con.execute(f"CREATE TABLE {target} AS {_reshape(plan, rows)}")
-    con.execute(f"DROP TABLE whole_{target}")
+    con.execute(f"CREATE VIEW {target} AS {_reshape(plan, rows)}")
     return n_out
+
+
+def _drop_part(con, target: str) -> None:
+    con.execute(f"DROP VIEW {target}; DROP TABLE whole_{target}")
 
 
 def _with_offset(cell: str, zone: str) -> str:
@@ -264,4 +267,4 @@ def _fill_link(con, table: str, feed: Feed, target: str, zone: str) -> None:
         f"UPDATE text_{table} SET {value} = l.{value} FROM (SELECT {key}, min({value}) AS {value} FROM {target} "
         f"GROUP BY {key}) l WHERE text_{table}.{key} = l.{key} AND text_{table}.{value} IS NULL"
     )
-    con.execute(f"DROP TABLE {target}")
+    _drop_part(con, target)

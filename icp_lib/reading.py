@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from icp_lib.checks import DataError
-from icp_lib.opening import BLANKS, LINE_BYTES, RawFile, name_delimiter
+from icp_lib.opening import BLANKS, BLOCK, LINE_BYTES, RawFile, name_delimiter
 
 REJECTS = 1000
 
@@ -102,9 +102,14 @@ def _check_rejects(con, file: RawFile) -> None:
 
 def _check_last_cells(file: RawFile) -> None:
     """Raise if a row has one cell too many and that is empty: the engine drops it, though others may have moved."""
-    mark, width = file.delimiter.encode(), len(file.header)
+    ends, width = re.compile(re.escape(file.delimiter.encode()) + rb"([\r\n]|\Z)"), len(file.header)
     with file.body.open("rb") as stream:
-        if not any(line.rstrip(b"\r\n").endswith(mark) for line in stream):
+        before = b""
+        while block := stream.read(BLOCK):
+            if ends.search(before + block):
+                break
+            before = block[-1:]
+        else:
             return
     with file.body.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream, delimiter=file.delimiter, skipinitialspace=True)
@@ -167,7 +172,9 @@ def escape_path(path: Path | str) -> str:
 
 def _clean(cell: str) -> str:
     """Text without outer white space and invisible marks; only an empty cell is missing."""
-    return f"NULLIF(TRIM(CAST({cell} AS VARCHAR), {quote(BLANKS)}), '')"
+    text = f"CAST({cell} AS VARCHAR)"
+    bare = f"ord({text}) BETWEEN 33 AND 126 AND ord(right({text}, 1)) BETWEEN 33 AND 126"  # nothing to trim
+    return f"CASE WHEN {bare} THEN {text} ELSE NULLIF(TRIM({text}, {quote(BLANKS)}), '') END"
 
 
 def ident(name: str) -> str:

@@ -254,7 +254,7 @@ def _canonical_plan(table: str, header: Sequence[str], names: list[str]) -> Plan
 
 
 def _misspelt(unknown: Sequence[str], absent: Sequence[str]) -> Iterator[str]:
-    """Tell of columns that are not read and look like one that is missing."""
+    """Tell of a column that is not read and looks like one that is missing."""
     for name in unknown:
         if near := get_close_matches(name.casefold(), absent, 1, 0.8):
             yield f"the column '{name}' is not read: is it '{near[0]}'?"
@@ -377,8 +377,7 @@ def _dialect(form: Form, lookup: dict[str, list[str]]) -> str:
 
 def _wide_stages(header: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """Pairs (stage, header) of HubSpot's date columns; the newer of two columns of one stage id is taken."""
-    pairs = []
-    by_id = {}
+    pairs, by_id = [], {}
     for name in header:
         bare = name.strip(_BLANKS)
         if label := re.match(_ENTERED, bare, re.IGNORECASE):

@@ -290,10 +290,17 @@ def show_cell(cell: str | None, column: Column | None) -> str:
         return ""
     if column and column.kind == "id":
         return f"'{_show_id(column, cell)}'"
-    plain = re.fullmatch(r"[\d\s.,:/+\-%€$£TZ()'’]{1,40}|[A-Z]{3}", cell)
+    plain = re.fullmatch(r"[\d\s.,:/+\-%€$£TZ()'’]{1,40}|[A-Z]{3}", cell) and not _may_be_phone(cell)
     if plain or cell.casefold() in PLACEHOLDERS or (column and column.one_of and closest(cell, column.one_of)):
         return f"'{cell}'"
     return f"{len(cell):,} characters of text"
+
+
+def _may_be_phone(cell: str) -> bool:
+    """Whether seven digits or more stand together as neither a date nor a number does."""
+    day = r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}([T\s].*)?"
+    number = r"[-(]?[€$£]?\s?(\d+|\d{1,3}([.,'’\s]\d{3})+)([.,]\d+)?\)?\s?[€$£%]?\)?"
+    return len(re.findall(r"\d", cell)) >= 7 and not re.fullmatch(f"{day}|{number}", cell)
 
 
 def build_judged(table: str, columns: list[Column], checks: list[Check], parents: set[str], exclude: list[str]) -> str:
@@ -336,21 +343,23 @@ def build_judged(table: str, columns: list[Column], checks: list[Check], parents
         joins += "AND o._fate <> 'quarantined' AND NOT o._copy"
         picked.append("o.created_at AS opportunity_created_at")
     excluded = " ".join(f"WHEN {condition} THEN {quote(reason)}" for condition, reason in reasons)
-    found = {
-        severity: ", ".join(
-            f"CASE WHEN {check.bad} THEN {number} END"
-            for number, check in enumerate(checks)
-            if check.severity == severity
-        )
-        for severity in ("error", "warning")
-    }
+    errors, warnings = (_places(checks, severity) for severity in ("error", "warning"))
     return f"""
         SELECT *, CASE WHEN len(_errors) > 0 THEN 'quarantined' WHEN _excluded IS NOT NULL THEN 'excluded'
                        ELSE 'kept' END AS _fate
-        FROM (SELECT *, list_filter([{found["error"]}]::INTEGER[], x -> x IS NOT NULL) AS _errors,
-                     list_filter([{found["warning"]}]::INTEGER[], x -> x IS NOT NULL) AS _warnings,
+        FROM (SELECT *, {errors} AS _errors, {warnings} AS _warnings,
                      CASE {excluded} END AS _excluded
               FROM (SELECT {", ".join(picked)} FROM typed_{table} t {joins}))"""
+
+
+def _places(checks: list[Check], severity: str) -> str:
+    """SQL of the places in `checks` of what is wrong with a row; few rows are asked twice."""
+    bad = {number: f"({check.bad})" for number, check in enumerate(checks) if check.severity == severity}
+    if not bad:
+        return "[]::INTEGER[]"
+    each = ", ".join(f"CASE WHEN {words} THEN {number} END" for number, words in bad.items())
+    found = f"list_filter([{each}]::INTEGER[], x -> x IS NOT NULL)"
+    return f"CASE WHEN {' OR '.join(bad.values())} THEN {found} ELSE []::INTEGER[] END"
 
 
 def _copies(table: str, columns: list[Column]) -> tuple[str, list[str]]:

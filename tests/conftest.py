@@ -46,8 +46,8 @@ OPPORTUNITIES = (
 
 
 @pytest.fixture
+def company(tmp_path):
     """Write a company's folder, `company(accounts="...")`: by default three of each; None is no file."""
-    """Write a company's folder, `company(accounts="...", settings="...")`: by default three of each; None is no file."""
 
     def write(settings: str = "max_quarantined: 1", name: str = "acme", **tables) -> Path:
         folder = tmp_path / name
