@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from icp_lib.checks import DataError
-from icp_lib.opening import BLANKS, BLOCK, LINE_BYTES, RawFile, name_delimiter
+from icp_lib.opening import BLANKS, LINE_BYTES, RawFile, name_delimiter
 
 REJECTS = 1000
 
@@ -38,7 +38,7 @@ def read_text(con, file: RawFile, picks: list[tuple[str, str]], target: str) -> 
         return
     _read_csv(con, file, f"SELECT {picked} FROM", used, target)
     _check_rejects(con, file)
-    _check_last_cells(file)
+    _check_last_cells(con, file)
 
 
 def _check_once(file: RawFile, used: set[int]) -> None:
@@ -100,17 +100,11 @@ def _check_rejects(con, file: RawFile) -> None:
     raise _ragged(file, many, line, f"{fields[1]} cells" if fields else what)
 
 
-def _check_last_cells(file: RawFile) -> None:
+def _check_last_cells(con, file: RawFile) -> None:
     """Raise if a row has one cell too many and that is empty: the engine drops it, though others may have moved."""
-    ends, width = re.compile(re.escape(file.delimiter.encode()) + rb"([\r\n]|\Z)"), len(file.header)
-    with file.body.open("rb") as stream:
-        before = b""
-        while block := stream.read(BLOCK):
-            if ends.search(before + block):
-                break
-            before = block[-1:]
-        else:
-            return
+    width = len(file.header)
+    if not _has_long_lines(con, file, width):
+        return
     with file.body.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream, delimiter=file.delimiter, skipinitialspace=True)
         wide = [(reader.line_num + file.line_offset, len(cells)) for cells in reader if len(cells) > width]
@@ -118,6 +112,23 @@ def _check_last_cells(file: RawFile) -> None:
         raise _ragged(
             file, f"{len(wide):,} row{'s' * (len(wide) > 1)}", wide[0][0], f"{wide[0][1]} cells, the last empty"
         )
+
+
+def _has_long_lines(con, file: RawFile, width: int) -> bool:
+    """Whether a line ends with the delimiter and has `width` of them; some of these may stand in quotes."""
+    import duckdb
+
+    mark = quote(file.delimiter)
+    try:
+        found = con.execute(
+            "SELECT 1 FROM read_csv(?, auto_detect=false, header=false, delim='\x01', quote='', escape='', "
+            f"columns={{'line': 'VARCHAR'}}, max_line_size={LINE_BYTES}) WHERE suffix(line, {mark}) "
+            f"AND length(line) - length(replace(line, {mark}, '')) >= {width} LIMIT 1",
+            [escape_path(file.body)],
+        ).fetchone()
+    except duckdb.Error:  # line ends of two kinds, inside quotes: not to be seen line by line
+        return True
+    return found is not None
 
 
 def _ragged(file: RawFile, many: str, line: int, what: str) -> DataError:
