@@ -240,7 +240,7 @@ def pick_table(population: pd.DataFrame, table: str | None = None) -> pd.DataFra
 def pick_findings(checks: pd.DataFrame) -> pd.DataFrame:
     """Return the checks that found something: the message, the status and the rows."""
     found = checks[checks["status"] != "pass"]
-    return found[["message", "status", "n_rows"]].reset_index(drop=True)
+    return found[["rule", "status", "n_rows", "message"]].reset_index(drop=True)
 
 
 def build_reading(facts: dict) -> pd.DataFrame:
