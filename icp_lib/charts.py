@@ -76,6 +76,7 @@ class Chart:
 
 
 def missing_chart(name: str, needs) -> Chart:
+    """Return a chart without a drawing that says what is missing."""
     words = missing_words(needs)
     return Chart(name, "", words, alt=words)
 
@@ -104,6 +105,7 @@ def to_svg(figure) -> str:
 
 
 def set_scale(axes, scale: tuple, column: str, metric: str | None) -> None:
+    """Give the value axis its limits and its ticks, named as the column's format says."""
     low, high, ticks, is_log = scale
     if is_log:
         axes.set_xscale("log")
@@ -114,6 +116,7 @@ def set_scale(axes, scale: tuple, column: str, metric: str | None) -> None:
 
 
 def wrap_name(name: str) -> list[str]:
+    """Return a name in at most two lines."""
     return textwrap.wrap(name, 28, max_lines=2, placeholder=" …") or ["–"]
 
 

@@ -7,6 +7,7 @@ import json
 import pandas as pd
 
 from icp_lib.rules import is_named
+from icp_lib.schemas import CLAIM_COLUMNS
 
 HEADLINE_COLUMNS = [
     "segment_id",
@@ -124,24 +125,7 @@ def build_findings(claims: pd.DataFrame) -> pd.DataFrame:
     claims : DataFrame
         The claims tables of the pages, stacked; may be empty.
     """
-    columns = [
-        "claim_id",
-        "claim",
-        "segment_id",
-        "metric",
-        "estimate",
-        "conf_low",
-        "conf_high",
-        "n",
-        "hypotheses",
-        "estimate_found",
-        "p_adjusted",
-        "holdout_p_adjusted",
-        "explained_by",
-        "verdict",
-        "note",
-    ]
-    return claims.reindex(columns=columns)
+    return claims.reindex(columns=CLAIM_COLUMNS)
 
 
 def pick_headline(headline: pd.DataFrame) -> pd.DataFrame:

@@ -250,6 +250,10 @@ DATED_BY = {
     "surveys": "answered_at", "assignments": "assigned_at",
 }
 
+#: One row a claim: the columns of `claims_<nn>` and `findings`.
+CLAIM_COLUMNS = ["claim_id", "claim", "segment_id", "metric", "estimate", "conf_low", "conf_high", "n", "hypotheses",
+                 "estimate_found", "p_adjusted", "holdout_p_adjusted", "explained_by", "verdict", "note"]  # fmt: skip
+
 #: What each notebook needs at least: tables, and columns as table.column.
 NEEDS = {
     "00_data_check": ("accounts", "opportunities"),

@@ -10,6 +10,7 @@ import pandas as pd
 from icp_lib import stats, value
 from icp_lib.checks import check_in
 from icp_lib.rules import Segment, build_levels, is_comparable, is_named
+from icp_lib.schemas import CLAIM_COLUMNS
 
 VERDICT_ORDER = (
     "confirmed",
@@ -20,24 +21,6 @@ VERDICT_ORDER = (
     "not supported",
     "not enough data",
 )
-CLAIM_COLUMNS = [
-    "claim_id",
-    "claim",
-    "segment_id",
-    "metric",
-    "estimate",
-    "conf_low",
-    "conf_high",
-    "n",
-    "hypotheses",
-    "estimate_found",
-    "p_adjusted",
-    "holdout_p_adjusted",
-    "explained_by",
-    "verdict",
-    "note",
-]
-
 
 def estimate_levels(
     accounts: pd.DataFrame,

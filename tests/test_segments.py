@@ -11,6 +11,7 @@ import worlds
 
 from icp_lib import segments, stats
 from icp_lib.rules import Segment
+from icp_lib.schemas import CLAIM_COLUMNS
 
 TRAITS = {
     "industry": {},
@@ -117,7 +118,7 @@ def test_no_trait_gives_the_table_without_rows(world):
     accounts, opportunities = world
     empty = segments.estimate_levels(accounts, opportunities, {"absent": {}}, cutoff=worlds.CUTOFF)
     assert empty.empty and {"segment_id", "segment", "verdict"} <= set(empty.columns)
-    assert segments.build_claims(empty).columns.tolist() == segments.CLAIM_COLUMNS
+    assert segments.build_claims(empty).columns.tolist() == CLAIM_COLUMNS
 
 
 def test_claims_are_made_only_where_there_is_enough_data(levels):
