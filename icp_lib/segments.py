@@ -285,11 +285,10 @@ def pick_levels(levels: pd.DataFrame, side: str = "all", most: int = 12) -> pd.D
     if side == "better" and len(levels):
         able = (levels["verdict"] != "not enough data") & (levels["lift"] > 1) & levels["level"].map(is_named)
         table = levels[able].sort_values("lift_low", ascending=False, kind="stable").head(most)
-    shown = {"margin_per_day": True, "win_rate": False, "cycle_median_days": False}
     columns = ["segment", "lift", "lift_low", "lift_high"]
-    for name, with_range in shown.items():
+    for name in ("margin_per_day", "win_rate", "cycle_median_days"):
         if name in table and table[name].notna().any():
-            columns += [name, f"{name}_low", f"{name}_high"] if with_range else [name]
+            columns += [name, f"{name}_low", f"{name}_high"]
     return _hide_thin(table.reindex(columns=[*columns, "n_opportunities", "verdict", "note"]))
 
 
