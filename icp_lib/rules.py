@@ -49,6 +49,10 @@ class Segment:
         """Return the rules as JSON, keys sorted."""
         return json.dumps(list(self.rules), sort_keys=True, ensure_ascii=False)
 
+    def describe(self) -> dict:
+        """Return the columns by which a result table names it."""
+        return {"segment_id": self.segment_id, "segment": self.name, "conditions": self.to_json()}
+
     def mask(self, accounts: pd.DataFrame) -> np.ndarray:
         """Return which rows of `accounts` the rules hold for, shape (n_accounts,)."""
         mask = np.ones(len(accounts), bool)

@@ -7,20 +7,11 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
-from icp_lib import stats, value
+from icp_lib import groups, stats
 from icp_lib.checks import check_in
-from icp_lib.rules import Segment, build_levels, is_comparable, is_named
+from icp_lib.rules import build_levels, is_comparable, is_named
 from icp_lib.schemas import CLAIM_COLUMNS
 
-VERDICT_ORDER = (
-    "confirmed",
-    "promising",
-    "contradicted",
-    "untested",
-    "explained by",
-    "not supported",
-    "not enough data",
-)
 
 def estimate_levels(
     accounts: pd.DataFrame,
@@ -55,14 +46,17 @@ def estimate_levels(
         One row a level, sorted by verdict, then by the lower bound of the lift, then attribute and level. Columns
         `lift_joint_low`, `lift_joint_high` hold the range widened for the number of levels tested (Bonferroni).
     """
-    frames = _frames(accounts, opportunities, cutoff, measure, gross_margin_rate, revenue)
+    frames = groups.build_frames(
+        accounts, opportunities, cutoff=cutoff, measure=measure, gross_margin_rate=gross_margin_rate, revenue=revenue
+    )
     known = {name: is_comparable(accounts, name) for name in traits if name in accounts.columns}
     levels = build_levels(accounts, traits)
     if not levels:
         return pd.DataFrame(columns=["attribute", "level", "segment_id", "segment", "verdict", "note"])
+    every = [accounts["account_id"].to_numpy()[each.mask(accounts)] for _, _, each in levels]
     rows = [
-        {"attribute": attribute, "level": level, **_estimate_segment(each, accounts, *frames)}
-        for attribute, level, each in levels
+        {"attribute": attribute, "level": level, **each.describe(), **groups.estimate_group(members, frames)}
+        for (attribute, level, each), members in zip(levels, every, strict=True)
     ]
     table = pd.DataFrame(rows)
     table["is_comparable"] = table["attribute"].map(known)
@@ -72,7 +66,8 @@ def estimate_levels(
     enough &= table[["n_won", "n_won_rest"]].min(axis=1) >= stats.MIN_WON
     table["p_adjusted"] = stats.adjust_holm(table["p_value"].where(enough))
     joint = 1 - 0.05 / max(1, int(enough.sum()))
-    wide = [_lift(frames[0], _inside(each, accounts, frames[0]), joint) for _, _, each in levels]
+    insides = (groups.find_units(frames.units, members) for members in every)
+    wide = [groups.estimate_units(frames.units, inside, joint) for inside in insides]
     table["lift_joint_low"], table["lift_joint_high"] = [each.low for each in wide], [each.high for each in wide]
     table["verdict"] = [
         stats.verdict(
@@ -82,114 +77,7 @@ def estimate_levels(
     ]
     told = {} if coverage is None else coverage.set_index("attribute")["note"].to_dict()
     table["note"] = [_note(row, measure, told.get(row.attribute)) for row in table.itertuples()]
-    return _sort_by_verdict(table, "lift_low", ["attribute", "level"])
-
-
-def _inside(segment: Segment, accounts: pd.DataFrame, units: pd.DataFrame) -> np.ndarray:
-    """Which units belong to accounts of a segment."""
-    return units["account_id"].isin(accounts["account_id"].to_numpy()[segment.mask(accounts)]).to_numpy()
-
-
-def _frames(accounts, opportunities, cutoff, measure, gross_margin_rate, revenue):
-    """Units for the measure, and for the one always shown beside it: per opportunity."""
-    keywords = {"cutoff": cutoff, "gross_margin_rate": gross_margin_rate}
-    units = value.build_units(opportunities, accounts, measure=measure, revenue=revenue, **keywords)
-    beside = "margin_per_opportunity" if measure.startswith("margin") else "win_rate"
-    return units, value.cap(units), value.build_units(opportunities, accounts, measure=beside, **keywords), measure
-
-
-def _estimate_segment(
-    segment: Segment,
-    accounts: pd.DataFrame,
-    units: pd.DataFrame,
-    capped: pd.DataFrame,
-    per_deal: pd.DataFrame,
-    measure: str,
-) -> dict:
-    """All figures of one segment; its p-value is that of the capped values."""
-    members = accounts["account_id"].to_numpy()[segment.mask(accounts)]
-    inside, deal_inside = (frame["account_id"].isin(members).to_numpy() for frame in (units, per_deal))
-    deals = per_deal[deal_inside]
-    lift = _lift(units, inside)
-    lift_per_deal = _lift(per_deal, deal_inside)
-    day_rest = _rest_value(units, inside) if measure == "margin_per_day" else np.nan
-    deal_rest = _rest_value(per_deal, deal_inside) if measure.startswith("margin") else np.nan
-    mature = deals[deals["is_mature"]]
-    rest = per_deal[~deal_inside & per_deal["is_mature"]]
-    row = {
-        "segment_id": segment.segment_id,
-        "segment": segment.name,
-        "conditions": segment.to_json(),
-        "n_accounts": len(members),
-        "n_opportunities": int(inside.sum()),
-        "n_won": int(units.loc[inside, "has_won"].sum()),
-        "n_won_rest": int(units.loc[~inside, "has_won"].sum()),
-        "close_rate": units.loc[inside, "has_won"].mean(),
-    }
-    estimates = {
-        "lift": lift,
-        "margin_per_day": _times(lift, day_rest),
-        "win_rate": _win_rate(mature),
-        "cycle_median_days": _cycle(mature),
-        "lift_per_opportunity": lift_per_deal,
-        "margin_per_opportunity": _times(lift_per_deal, deal_rest),
-    }
-    for name, found in estimates.items():
-        row |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
-    open_deals = deals[deals["is_open"]]
-    row |= {
-        "margin_per_day_rest": day_rest,
-        "win_rate_rest": _win_rate(rest).value,
-        "cycle_median_days_rest": _cycle(rest).value,
-        "n_mature": len(mature),
-        "n_mature_won": int(mature["is_won"].sum()),
-    }
-    return row | {
-        "stale_rate": open_deals["is_mature"].mean() if len(open_deals) else np.nan,
-        **_largest(units, inside),
-        "p_value": _lift(capped, inside).p_value,
-    }
-
-
-def _win_rate(mature: pd.DataFrame) -> stats.Estimate:
-    """Won within a year among deals old enough; below the minimum of deals no figure."""
-    if len(mature) < stats.MIN_OPPORTUNITIES:
-        return stats.Estimate(np.nan, np.nan, np.nan)
-    return stats.estimate_proportion(mature["is_won"].to_numpy(), pd.factorize(mature["family_id"])[0])
-
-
-def _cycle(mature: pd.DataFrame) -> stats.Estimate:
-    """Median days to a win within a year; below the minimum of wins no figure."""
-    days = mature["days"].dropna().to_numpy()
-    return stats.estimate_median(days) if len(days) >= stats.MIN_WON else stats.Estimate(np.nan, np.nan, np.nan)
-
-
-def _lift(units: pd.DataFrame, inside: np.ndarray, conf_level: float = 0.95) -> stats.Estimate:
-    cluster = pd.factorize(units["family_id"])[0]
-    return stats.estimate_lift(units["m"], units["e"], inside, cluster, conf_level)
-
-
-def _rest_value(units: pd.DataFrame, inside: np.ndarray) -> float:
-    """The rest's m per d among opportunities old enough to have had their 365 days; NaN where there is none."""
-    rest = units[~inside & units["is_mature"].to_numpy()]
-    return rest["m"].sum() / rest["d"].sum() if rest["d"].sum() > 0 else np.nan
-
-
-def _times(lift: stats.Estimate, base: float) -> stats.Estimate:
-    return stats.Estimate(lift.value * base, lift.low * base, lift.high * base)
-
-
-def _largest(units: pd.DataFrame, inside: np.ndarray) -> dict:
-    """How much of the value one account holds, and the lift without it."""
-    by_account = units[inside].groupby("account_id")["m"].sum()
-    if by_account.sum() <= 0:
-        return {"share_largest": np.nan, "lift_without_largest": np.nan}
-    kept = (units["account_id"] != by_account.idxmax()).to_numpy()
-    others = units[kept].assign(e=value.expected(units[kept]))
-    return {
-        "share_largest": by_account.max() / by_account.sum(),
-        "lift_without_largest": _lift(others, inside[kept]).value,
-    }
+    return groups.sort_by_verdict(table, "lift_low", ["attribute", "level"])
 
 
 def _note(row, measure: str, coverage_note=None) -> str:
@@ -216,16 +104,6 @@ def _disagree(row) -> bool:
     apart = (row.lift > 1) != (row.lift_per_opportunity > 1)
     ranges = ((row.lift_low, row.lift_high), (row.lift_per_opportunity_low, row.lift_per_opportunity_high))
     return bool(apart and any(low > 1 or high < 1 for low, high in ranges))
-
-
-def _sort_by_verdict(table: pd.DataFrame, by: str, then: list[str]) -> pd.DataFrame:
-    """Sort by verdict, then by value, then by name: the order has a meaning and is always the same."""
-    place = {word: number for number, word in enumerate(VERDICT_ORDER)}
-    rank = table["verdict"].map(lambda word: place.get(word, place["explained by"]))
-    order = table.assign(_rank=rank, _by=-table[by]).sort_values(
-        ["_rank", "_by", *then], kind="stable", na_position="last"
-    )
-    return order.drop(columns=["_rank", "_by"]).reset_index(drop=True)
 
 
 def build_claims(levels: pd.DataFrame, metric: str = "lift", most: int = 6) -> pd.DataFrame:

@@ -17,7 +17,7 @@ LAYERS = (
     "checks",
     "schemas settings transforms aliases recognition opening reading mapping feeding linking fx parsing "
     "validation quarantine extract accounts demo",
-    "stats rules value",
+    "stats rules value groups",
     "segments quality profile",
     "formats sentences marks display charts figures codebook template",
     "run execution pages front publish __main__",

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import worlds
 
-from icp_lib import segments, stats
+from icp_lib import groups, segments, stats
 from icp_lib.rules import Segment
 from icp_lib.schemas import CLAIM_COLUMNS
 
@@ -66,7 +66,7 @@ def test_the_planted_traits_lead_and_the_idle_one_does_not(levels):
 
 
 def test_rows_are_sorted_by_verdict_then_lower_bound(levels):
-    place = levels["verdict"].map(segments.VERDICT_ORDER.index)
+    place = levels["verdict"].map(groups.VERDICT_ORDER.index)
     assert place.is_monotonic_increasing
     for _, rows in levels.groupby("verdict"):
         assert rows["lift_low"].dropna().is_monotonic_decreasing
