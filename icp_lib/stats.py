@@ -9,7 +9,7 @@ from scipy import stats as distributions
 
 from icp_lib.checks import check_range
 
-MIN_OPPORTUNITIES, MIN_WON = 50, 15
+MIN_OPPORTUNITIES, MIN_WON, MAX_P = 50, 15, 0.05
 NAN = float("nan")
 
 
@@ -51,7 +51,7 @@ def estimate_lift(m, e, inside, cluster, conf_level: float = 0.95) -> Estimate:
     Examples
     --------
     >>> inside = np.array([True, True, False, False])
-    >>> estimate_lift(np.array([2.0, 4.0, 1.0, 1.0]), np.ones(4), inside, np.arange(4)).value
+    >>> float(estimate_lift(np.array([2.0, 4.0, 1.0, 1.0]), np.ones(4), inside, np.arange(4)).value)
     3.0
     """
     check_range(conf_level, 0.5, 0.9999999, "conf_level")
@@ -88,7 +88,7 @@ def estimate_proportion(event, cluster, conf_level: float = 0.95) -> Estimate:
     Examples
     --------
     >>> low, high = estimate_proportion(np.repeat([True, False], [10, 30]), np.arange(40))[1:3]
-    >>> round(low, 4), round(high, 4)
+    >>> round(float(low), 4), round(float(high), 4)
     (0.1419, 0.4019)
     """
     event = np.asarray(event, float)
@@ -112,8 +112,8 @@ def estimate_difference(events_1: int, n_1: int, events_0: int, n_0: int, conf_l
     Examples
     --------
     >>> found = estimate_difference(56, 70, 48, 80)
-    >>> round(found.value, 4), round(found.low, 4), round(found.high, 4)
-    (0.2, 0.0524, 0.3339)
+    >>> [round(float(each), 4) for each in found[:3]]
+    [0.2, 0.0524, 0.3339]
     """
     if not n_1 or not n_0:
         return Estimate(NAN, NAN, NAN)
@@ -186,11 +186,12 @@ def verdict(
     p_adjusted: float = NAN,
     *,
     holdout_lift: float = NAN,
-    holdout_p: float = NAN,
+    holdout_p_adjusted: float = NAN,
     holdout_p_opposite: float = NAN,
     holdout_expected_won: float = 0.0,
-    is_reversed: bool = False,
+    is_contradicted_pooled: bool = False,
     explained_by: str = "",
+    capped_at_promising: bool = False,
 ) -> str:
     """The word for how sure we are: the only place that knows the rules; the first one that applies.
 
@@ -200,36 +201,44 @@ def verdict(
         Where it was found.
     lift, p_adjusted : float
         The effect where found (above 1 is better) and its p-value adjusted for the search.
-    holdout_lift, holdout_p : float
-        In the held-out part, the p-value adjusted for the list; NaN where there is none.
+    holdout_lift, holdout_p_adjusted : float
+        In the held-out part, the one-sided p-value on the side where found, adjusted for the list; NaN where there is
+        none.
     holdout_p_opposite : float
-        One-sided p-value of a held-out lift on the other side of 1 than where found.
+        One-sided p-value of a held-out lift on the other side of 1 than where found; not adjusted.
     holdout_expected_won : float
         Wins expected in the held-out part at the company's rate.
-    is_reversed : bool
-        Pooled over another attribute the effect has the other sign, its interval beyond zero.
+    is_contradicted_pooled : bool
+        Pooled over another attribute the effect has the other sign, its interval beyond zero (`pooling.judge_pooled`).
     explained_by : str
         The attribute that leaves less than half of the effect, "the rep", or "".
+    capped_at_promising : bool
+        Whether something about the data forbids more: an attribute filled in more often for won deals than for others.
+
+    Returns
+    -------
+    str
+        'not enough data', 'contradicted', 'explained by ...', 'untested', 'confirmed', 'promising' or 'not supported'.
 
     Examples
     --------
-    >>> verdict(431, 147, 2.8, 0.001, holdout_lift=2.7, holdout_p=0.001, holdout_expected_won=40)
+    >>> verdict(431, 147, 2.8, 0.001, holdout_lift=2.7, holdout_p_adjusted=0.001, holdout_expected_won=40)
     'confirmed'
     >>> verdict(20, 8, 2.8, 0.001)
     'not enough data'
     """
-    if n_opportunities < MIN_OPPORTUNITIES or n_won < MIN_WON:
+    if n_opportunities < MIN_OPPORTUNITIES or n_won < MIN_WON or np.isnan(lift):
         return "not enough data"
-    same_side = (lift > 1) == (holdout_lift > 1)
-    if is_reversed or (not same_side and holdout_p_opposite <= 0.05):
+    is_same_side = not np.isnan(holdout_lift) and (lift > 1) == (holdout_lift > 1)
+    if is_contradicted_pooled or (not is_same_side and holdout_p_opposite <= MAX_P):
         return "contradicted"
     if explained_by:
         return f"explained by {explained_by}"
-    found, held = p_adjusted <= 0.05, holdout_p <= 0.05
-    if found and (holdout_expected_won < MIN_WON or np.isnan(holdout_lift)):
+    is_found, is_held = p_adjusted <= MAX_P, holdout_p_adjusted <= MAX_P
+    if is_found and (holdout_expected_won < MIN_WON or np.isnan(holdout_lift)):
         return "untested"
-    if found and held and same_side:
-        return "confirmed"
-    if (found or held) and same_side:
+    if is_found and is_held and is_same_side:
+        return "promising" if capped_at_promising else "confirmed"
+    if (is_found or is_held) and is_same_side:
         return "promising"
     return "not supported"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -129,24 +132,82 @@ def test_holm_does_not_count_what_is_missing():
     np.testing.assert_allclose(stats.adjust_holm([0.01, np.nan, 0.04]), [0.02, np.nan, 0.04])
 
 
-HELD = {"holdout_lift": 1.5, "holdout_p": 0.01, "holdout_p_opposite": 0.99, "holdout_expected_won": 40}
+HELD = {"holdout_lift": 1.5, "holdout_p_adjusted": 0.01, "holdout_p_opposite": 0.99, "holdout_expected_won": 40}
+TURNED = {"holdout_lift": 0.6, "holdout_p_adjusted": 1.0, "holdout_p_opposite": 0.05}
+WEAK = {"holdout_p_adjusted": 0.051}
 
 
 @pytest.mark.parametrize(("word", "arguments", "more"), [
     ("not enough data", (49, 20, 3.0, 0.001), HELD),
     ("not enough data", (500, 14, 3.0, 0.001), HELD),
-    ("contradicted", (500, 90, 3.0, 0.001), HELD | {"holdout_lift": 0.6, "holdout_p": 1.0, "holdout_p_opposite": 0.02}),
-    ("contradicted", (500, 90, 3.0, 0.001), HELD | {"is_reversed": True}),
-    ("contradicted", (500, 90, 0.5, 0.001), HELD | {"holdout_p": 1.0, "holdout_p_opposite": 0.02}),
+    ("not enough data", (500, 90, np.nan, np.nan), {}),
+    ("contradicted", (500, 90, 3.0, 0.001), HELD | TURNED),
+    ("contradicted", (500, 90, 3.0, 0.2), HELD | TURNED),  # offered up to 0.20: it need not have been found surely
+    ("contradicted", (500, 90, 3.0, 0.001), HELD | TURNED | {"holdout_lift": 0.0}),
+    ("contradicted", (500, 90, 3.0, 0.001), HELD | {"is_contradicted_pooled": True}),
+    ("contradicted", (500, 90, 3.0, 0.001), {"is_contradicted_pooled": True}),
+    ("contradicted", (500, 90, 0.5, 0.001), HELD | {"holdout_p_adjusted": 1.0, "holdout_p_opposite": 0.02}),
     ("confirmed", (500, 90, 0.5, 0.001), HELD | {"holdout_lift": 0.5, "holdout_p_opposite": 0.001}),
+    ("not supported", (500, 90, 3.0, 0.001), HELD | TURNED | {"holdout_p_opposite": 0.051}),
     ("explained by the rep", (500, 90, 3.0, 0.001), HELD | {"explained_by": "the rep"}),
+    ("explained by industry", (500, 90, 3.0, 0.001), {"explained_by": "industry"}),
     ("untested", (500, 90, 3.0, 0.001), HELD | {"holdout_expected_won": 14.9}),
-    ("untested", (500, 90, 3.0, 0.001), {}),
-    ("confirmed", (500, 90, 3.0, 0.05), HELD | {"holdout_p": 0.05}),
-    ("promising", (500, 90, 3.0, 0.001), HELD | {"holdout_p": 0.2}),
+    ("untested", (500, 90, 3.0, 0.05), {}),
+    ("untested", (500, 90, 0.5, 0.05), {}),
+    ("untested", (500, 90, 3.0, 0.001), {"capped_at_promising": True}),
+    ("confirmed", (50, 15, 3.0, 0.05), HELD | {"holdout_p_adjusted": 0.05, "holdout_expected_won": 15}),
+    ("promising", (500, 90, 3.0, 0.001), HELD | {"capped_at_promising": True}),
+    ("promising", (500, 90, 3.0, 0.001), HELD | WEAK),
     ("promising", (500, 90, 3.0, 0.2), HELD),
-    ("not supported", (500, 90, 3.0, 0.001), HELD | {"holdout_p": 0.4, "holdout_lift": 0.9, "holdout_p_opposite": 0.3}),
+    ("promising", (500, 90, 3.0, 0.2), HELD | {"holdout_expected_won": 10}),
+    ("not supported", (500, 90, 3.0, 0.001), HELD | WEAK | {"holdout_lift": 0.9, "holdout_p_opposite": 0.3}),
+    ("not supported", (500, 90, 3.0, 0.051), HELD | WEAK),
     ("not supported", (500, 90, 3.0, 0.2), {}),
+    ("not supported", (500, 90, 3.0), {}),
 ])  # fmt: skip
 def test_verdict_is_the_first_rule_that_applies(word, arguments, more):
     assert stats.verdict(*arguments, **more) == word
+
+
+def test_verdicts_come_in_the_order_of_the_table():
+    """One case that meets every rule at once; taking the reason of each verdict away leaves the next one."""
+    case = HELD | TURNED | {"explained_by": "industry", "holdout_expected_won": 10, "capped_at_promising": True}
+    enough = (500, 90, 3.0, 0.001)
+    steps = [
+        ("not enough data", (49, 90, 3.0, 0.001), {}),
+        ("contradicted", enough, {}),
+        ("explained by industry", enough, HELD | {"holdout_expected_won": 10}),
+        ("untested", enough, {"explained_by": ""}),
+        ("promising", enough, {"holdout_expected_won": 15}),
+        ("confirmed", enough, {"capped_at_promising": False}),
+        ("promising", enough, WEAK),
+        ("not supported", (500, 90, 3.0, 0.2), {}),
+    ]
+    for word, arguments, change in steps:
+        case |= change
+        assert stats.verdict(*arguments, **case) == word
+
+
+REFERENCE = Path(__file__).parent / "reference"
+
+
+@pytest.mark.parametrize("row", list(pd.read_csv(REFERENCE / "stats_wilson.csv").itertuples(index=False)))
+def test_wilson_is_the_one_of_the_frozen_cases(row):
+    """`reference/make_stats.py`: scipy."""
+    found = stats.estimate_proportion(np.arange(row.n) < row.events, np.arange(row.n), row.conf_level)
+    np.testing.assert_allclose(found[1:3], (row.low, row.high), atol=1e-12)  # the same closed form
+
+
+def test_holm_is_the_one_of_the_frozen_cases():
+    """`reference/make_stats.py`: statsmodels."""
+    table = pd.read_csv(REFERENCE / "stats_holm.csv")
+    for _, case in table.groupby("case"):
+        np.testing.assert_allclose(stats.adjust_holm(case["p_value"]), case["p_adjusted"], atol=1e-15)
+
+
+def test_lift_interval_is_the_one_of_the_frozen_cases():
+    """`reference/make_stats.py`: a Poisson regression with a clustered sandwich, fitted until its steps are 1e-14."""
+    expected = pd.read_csv(REFERENCE / "stats_lift.csv", index_col="case")[["value", "low", "high", "p_value"]]
+    for case, part in pd.read_csv(REFERENCE / "stats_lift_units.csv").groupby("case"):
+        found = stats.estimate_lift(part["m"], part["e"], part["inside"], part["cluster"])
+        np.testing.assert_allclose(found, expected.loc[case], rtol=1e-9)
