@@ -1,0 +1,159 @@
+"""How fast is the exact search, against other libraries and against its own size?
+
+Run: python bench/search.py [share]   (default 1; 0.1 for a tenth of the rows)
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import peers
+
+from icp_lib import permutation, search
+
+ROWS, TRAITS, DEPTH, MIN_SHARE = 50_000, 12, 3, 0.01
+LEVEL_SHARES = (0.4, 0.3, 0.2, 0.1)
+MEASURES = 4
+SIZES = {
+    "rows": [(5_000, 12, 3), (50_000, 12, 3), (500_000, 12, 3)],
+    "levels": [(50_000, 6, 3), (50_000, 24, 3)],
+    "conditions": [(50_000, 12, 1), (50_000, 12, 2), (50_000, 12, 4)],
+}
+PEERS = {
+    "pysubgroup, DFS over bit sets, the best 10": ("pysubgroup", "DFS", 10),
+    "pysubgroup, Apriori with numba, the best 10": ("pysubgroup", "Apriori", 10),
+    "pysubgroup, DFS over bit sets, all groups": ("pysubgroup", "DFS", 10_000_000),
+    "sliceline, the best 10": ("sliceline", "-", 10),
+}
+
+
+def build_world(n: int, n_traits: int = TRAITS, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Return the codes of traits with four levels of unequal size, and a target that one pair of levels raises."""
+    rng = np.random.default_rng(seed)
+    codes = rng.choice(len(LEVEL_SHARES), (n, n_traits), p=LEVEL_SHARES).astype(np.int8)
+    rate = 0.2 + 0.2 * ((codes[:, 0] == 1) & (codes[:, 1] == 2))
+    return codes, rng.random(n) < rate
+
+
+def build_sums(codes, target) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return levels, attributes, and what is summed: accounts, and four measures (won, got, expected, the rest)."""
+    rng = np.random.default_rng(2)
+    levels = (codes[:, :, None] == np.arange(len(LEVEL_SHARES))).reshape(len(codes), -1)
+    e = rng.gamma(2, 1, len(codes))
+    m = target * rng.lognormal(0, 0.8, len(codes)) * e
+    r = m - e * m.sum() / e.sum()
+    attribute = np.repeat(np.arange(codes.shape[1]), len(LEVEL_SHARES))
+    return levels, attribute, np.column_stack([np.ones(len(codes)), target, m, e, r])
+
+
+def measure_here(what: str, n: int, n_traits: int, depth: int) -> None:
+    """Do one thing in this process; print conjunctions, processor seconds and peak MB."""
+    levels, attribute, sums = build_sums(*build_world(n, n_traits))
+    r = sums[:, 4]
+    minimum = {0: max(5, MIN_SHARE * n)}
+    strata = np.random.default_rng(3).integers(-12, 0, n)
+    if what != "search":
+        found = search.search_conjunctions(levels, attribute, sums[:, :1], depth=depth, minimum=minimum)
+    calls = {
+        "search": lambda: search.search_conjunctions(levels, attribute, sums, depth=depth, minimum=minimum),
+        "permute": lambda: permutation.permute_search(
+            levels, found.levels, r, strata, np.arange(n), expected=sums[:, 3]
+        ),
+        "multiply": lambda: permutation.multiplier_search(
+            levels, found.levels, np.column_stack([sums[:, 0], r, r**2, r**3]), strata
+        ),
+    }
+    done, seconds = peers.measure_best(calls[what])
+    found = done if what == "search" else found
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
+    print(len(found.levels), seconds, peak)
+
+
+def measure(what: str, n: int, n_traits: int = TRAITS, depth: int = DEPTH) -> tuple[int, float, float]:
+    """Return conjunctions, seconds and peak MB, measured in a process of its own."""
+    print(what, n, n_traits, depth, file=sys.stderr, flush=True)
+    command = [sys.executable, __file__, "--here", what, *map(str, (n, n_traits, depth))]
+    said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+    return int(said[0]), float(said[1]), float(said[2])
+
+
+def check_same_best(codes, target, said: str, min_n: float) -> None:
+    """Stop where pysubgroup's best groups are not ours: n, targets and quality."""
+    levels, attribute, sums = build_sums(codes, target)
+    found = search.search_conjunctions(levels, attribute, sums[:, :2], depth=DEPTH, minimum={0: min_n})
+    n, got = found.sums.T
+    quality = np.sort(n / len(codes) * (got / n - target.mean()))[::-1]
+    theirs = np.array([float(line.split(",")[0]) for line in said.strip().splitlines()[1:]])
+    np.testing.assert_allclose(quality[: len(theirs)], theirs, rtol=1e-9)
+
+
+def run_against_peers(n: int) -> list[str]:
+    """Return the lines of the first table."""
+    codes, target = build_world(n)
+    min_n = int(MIN_SHARE * n)
+    n_found, ours, _ = measure("search", n)
+    lines = [
+        f"{n:,} accounts, {TRAITS * len(LEVEL_SHARES)} levels of {TRAITS} traits, up to {DEPTH} conditions, at least "
+        f"{min_n:,} accounts: {n_found:,} groups. Processor seconds, one core each; ratios: seconds, and seconds a "
+        "measure, by ours. Who returns only the best may skip groups that cannot be among them.",
+        "",
+        "| search | measures | seconds | ratio | ratio a measure |",
+        "|---|---:|---:|---:|---:|",
+        f"| ours, all groups | {MEASURES} | {ours:.2f} | 1.0 | 1.0 |",
+    ]
+    with tempfile.TemporaryDirectory(prefix="icp-search-") as folder:
+        path = Path(folder) / "world.npz"
+        np.savez(path, codes=codes, target=target)
+        for words, (name, way, n_best) in PEERS.items():
+            print(words, file=sys.stderr, flush=True)
+            done = peers.run_peer(name, way, path, DEPTH, min_n, n_best)
+            if done is None:
+                lines.append(f"| {words} | not installed here | | | |")
+                continue
+            if name == "pysubgroup" and n_best == 10:
+                check_same_best(codes, target, done[1], min_n)
+            lines.append(f"| {words} | 1 | {done[0]:.2f} | {done[0] / ours:.1f} | {MEASURES * done[0] / ours:.1f} |")
+    return lines
+
+
+def run_sizes(share: float) -> list[str]:
+    """Return the lines of the second table."""
+    lines = ["| what changes | accounts | levels | conditions | groups | seconds |", "|---|---:|---:|---:|---:|---:|"]
+    for words, sizes in SIZES.items():
+        for n, n_traits, depth in sizes:
+            n = round(n * share)
+            found, seconds, _ = measure("search", n, n_traits, depth)
+            levels = n_traits * len(LEVEL_SHARES)
+            lines.append(f"| {words} | {n:,} | {levels} | {depth} | {found:,} | {seconds:.2f} |")
+    return lines
+
+
+def run_large(share: float) -> list[str]:
+    """Return the lines of the third table."""
+    tasks = {
+        "search": ("search", 1_000_000),
+        "p-values and noise, 999 permutations": ("permute", 4_000),
+        "the same": ("permute", 50_000),
+        "p-values, 999 multipliers": ("multiply", 50_000),
+    }
+    lines = ["| step | accounts | groups | seconds | peak MB |", "|---|---:|---:|---:|---:|"]
+    for words, (what, n) in tasks.items():
+        found, seconds, peak = measure(what, round(n * share))
+        lines.append(f"| {words} | {round(n * share):,} | {found:,} | {seconds:.1f} | {peak:,.0f} |")
+    return lines
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--here"]:
+        measure_here(sys.argv[2], *map(int, sys.argv[3:]))
+    else:
+        os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that are measured
+        scale = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
+        for part in (run_against_peers(round(ROWS * scale)), [""], run_sizes(scale), [""], run_large(scale)):
+            print("\n".join(part), flush=True)
