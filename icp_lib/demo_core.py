@@ -97,9 +97,8 @@ TRUTH: dict = {
                  "win_rate": 0.45, "cycle_factor": 1.0, "margin_factor": 1.0, "from_quarter": "2026-Q1",
                  "account_share_by_quarter": {"2026-Q1": 0.01, "2026-Q2": 0.03, "2026-Q3": 0.06}},
     "noise": ["web_shop", "lead_source"],
-    "trap": {"attribute": "technologies", "value": "Telematics", "within": "employees", "odds": 0.8,
-             "rate_by_size": [0.12, 0.80, 0.30, 0.12, 0.12, 0.12]},
-    "size": {"attribute": "employees", "odds_by_size": [0.80, 1.30, 1.15, 0.80, 0.80, 0.80]},
+    "trap": {"attribute": "technologies", "value": "Telematics", "within": "employees", "odds": 0.88,
+             "rate_by_size": [0.08, 0.88, 0.25, 0.08, 0.08, 0.08]},
     "rep": {"owner_id": "R07", "odds": 1.8, "region": "North", "share_of_region": 0.60, "share_elsewhere": 0.03,
             "explains": ["region", "city", "country"]},
     "dispatch": {"attribute": "dispatch_method", "value": "Paper", "odds": 1.15},
@@ -340,8 +339,7 @@ def win_probability(traits: dict, account: np.ndarray) -> np.ndarray:
     """Return the planted probability of being won within a year, for opportunities of the accounts `account`."""
     trap, rep, dispatch = TRUTH["trap"], TRUTH["rep"], TRUTH["dispatch"]
     effect = (
-        np.log(TRUTH["size"]["odds_by_size"])[traits["size"]]
-        + math.log(trap["odds"]) * (traits["technologies"] >> LEVELS["technologies"].index(trap["value"]) & 1)
+        math.log(trap["odds"]) * (traits["technologies"] >> LEVELS["technologies"].index(trap["value"]) & 1)
         + math.log(rep["odds"]) * (traits["owner"] == LEVELS["owner_id"].index(rep["owner_id"]))
         + math.log(dispatch["odds"]) * (traits["dispatch_method"] == LEVELS["dispatch_method"].index(dispatch["value"]))
     )
