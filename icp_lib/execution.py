@@ -1,20 +1,25 @@
-"""Notebooks executed in their order, strict about parameters, each with a status of its own."""
+"""Notebooks executed side by side in their order, strict about parameters, each with a status of its own."""
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import os
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from icp_lib.checks import DataError, hint
+from icp_lib.failing import Course, mark_failure
+from icp_lib.kernels import START_SECONDS, Kernels, open_kernels
 from icp_lib.run import REPOSITORY, Run
+from icp_lib.schemas import NEEDS
 
 STOCK = REPOSITORY / "notebooks"
-CELL_TIMEOUT = 900
+#: Minutes that one notebook may take.
+LIMIT_MINUTES = 15
 RAN = "Ran"
 FIRST, SECOND, LAST = "00_data_check", "01_segment_discovery", "07_icp_profile"
 
@@ -54,90 +59,171 @@ def find_notebooks(data: Path) -> list[Path]:
 
 
 def execute_all(run: Run, say: Callable[[str], None]) -> list[Page]:
-    """Run the notebooks in order; one that fails keeps what it had, those that need it are not produced."""
+    """Run the notebooks, side by side where none needs the other, and tell of each when it has ended.
+
+    00 first, then 01, then 02 to 06, then the company's own, then 07. One that fails keeps what it had; what needs it
+    is not produced. Where this ends early (an error, Ctrl-C, SIGTERM) no kernel is left.
+
+    Parameters
+    ----------
+    run : Run
+        Its working folder is filled.
+    say : callable
+        Told of progress, a line at a time.
+
+    Returns
+    -------
+    list of Page
+        In the order of the report.
+    """
     pages = [Page(path) for path in find_notebooks(run.data)]
     if not pages:
         raise DataError("notebooks: none found. Clone the repository again.")
-    for number, page in enumerate(pages):
-        broken = [
-            other.name[:2]
-            for other in pages[:number]
-            if other.name in (FIRST, SECOND) and other.status == "failed"
-        ]
-        if broken:
-            page.status, page.words = "not produced", f"Skipped: needs {broken[0]}"
-            continue
-        before = set((run.work / "tables").glob("*.csv"))
-        began = time.time()
-        page.executed = run.work / "notebooks" / page.source.name
-        page.status, page.words = execute(
-            page.source, page.executed, {"quarter": str(run.quarter), "data": str(run.data), "out": str(run.out)}
-        )
-        page.seconds = round(time.time() - began, 1)
-        page.tables = sorted(path.stem for path in set((run.work / "tables").glob("*.csv")) - before)
-        if page.status == "ok":
-            page.status, page.words = _judge(page, run)
-        say(f"  {number + 1} of {len(pages)}  {page.name:26s} {page.words.splitlines()[0]}, {page.seconds:.0f} s")
-        if number == 0 and page.status == "failed":
-            break
+    with open_kernels() as kernels, ThreadPoolExecutor(count_workers()) as pool:
+        tasks: dict[Future, Page] = {}
+        for page in pages:
+            before = [task for task, other in tasks.items() if _stage(other.name) < _stage(page.name)]
+            tasks[pool.submit(_run_page, page, run, kernels, before, pages)] = page
+        try:
+            for number, task in enumerate(as_completed(tasks), start=1):
+                task.result()
+                say(_progress(number, len(pages), tasks[task]))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            kernels.stop()
+            raise
     return pages
 
 
-def execute(source: Path, target: Path, parameters: dict[str, str]) -> tuple[str, str]:
+def count_workers() -> int:
+    """How many notebooks run side by side: one a core, at most four."""
+    return min(4, os.cpu_count() or 1)
+
+
+def _stage(name: str) -> int:
+    """A notebook waits for those of an earlier stage."""
+    fixed = {FIRST: 0, SECOND: 1, LAST: 4}
+    return fixed.get(name, 2 if name in NEEDS else 3)
+
+
+def _progress(number: int, total: int, page: Page) -> str:
+    first = page.words.splitlines()[0] if page.words else ""
+    return f"  {number} of {total}  {page.name:26s} {first}, {page.seconds:.0f} s"
+
+
+def _run_page(page: Page, run: Run, kernels: Kernels, before: list[Future], pages: list[Page]) -> None:
+    """Start a kernel, wait for the pages that this one may need, then run it. The pool takes pages in their order."""
+    kernel = kernels.start(page.name, n_threads=(os.cpu_count() or 1) if page.name == SECOND else 1)
+    wait(before)
+    failed = {other.name for other in pages if other.status == "failed"}
+    broken = [name[:2] for name in (FIRST, SECOND) if name in failed and _stage(name) < _stage(page.name)]
+    if broken or kernels.is_stopped.is_set():
+        kernels.end(kernel, at_once=True)
+        page.words = f"Skipped: needs {broken[0]}" if broken else ""
+        return
+    began = time.time()
+    page.executed = run.work / "notebooks" / page.source.name
+    parameters = {"quarter": str(run.quarter), "data": str(run.data), "out": str(run.out)}
+    page.status, page.words = execute(page.source, page.executed, parameters, kernels, kernel)
+    page.seconds = round(time.time() - began, 1)
+    page.tables = list_saved(run.work, kernels.pids[page.name])
+    if page.status == "ok":
+        page.status, page.words = _judge(page, run)
+
+
+def execute(
+    source: Path, target: Path, parameters: dict[str, str], kernels: Kernels | None = None, kernel=None
+) -> tuple[str, str]:
     """Execute one notebook with papermill, strict about its parameters; return ("ok" or "failed", words).
+
+    A notebook that fails is kept as far as it came: see `failing`. A kernel that does not start is tried once more.
+
+    Parameters
+    ----------
+    source, target : Path
+        The notebook, and where the executed one goes.
+    parameters : dict
+        Names and values of its parameter cell.
+    kernels : Kernels, optional
+        Those of the run; by default the notebook has its own.
+    kernel : jupyter_client.AsyncKernelManager, optional
+        One of `kernels` that was started before.
 
     Raises
     ------
     DataError
         A parameter that the notebook does not have; the closest is named.
     """
+    if kernels is None:
+        with open_kernels() as own:
+            return execute(source, target, parameters, own)
+    _check_parameters(source, parameters)
+    for _ in range(2):
+        course = Course()
+        kernel = kernel or kernels.start(source.stem)
+        stopped = _execute_cells(source, target, parameters, kernel, course)
+        kernels.end(kernel, at_once=bool(stopped))
+        kernel = None
+        if not stopped and not course.errors:
+            return "ok", RAN
+        if course.index is not None:
+            mark_failure(target, course, stopped)
+            return "failed", course.words or stopped
+        if kernels.is_stopped.is_set():
+            break
+    target.unlink(missing_ok=True)
+    return "failed", f"{stopped} A second try ended the same way. Is there enough memory? Run `make report` again."
+
+
+def _check_parameters(source: Path, parameters: dict[str, str]) -> None:
     import papermill
-    from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
     known = list(papermill.inspect_notebook(str(source)))
     for name in parameters:
         if name not in known:
             raise DataError(f"{source.name}: has no parameter '{name}'. {hint(name, known)}")
+
+
+def _execute_cells(source: Path, target: Path, parameters: dict[str, str], kernel, course: Course) -> str:
+    """Let papermill run the cells in a kernel; return why the kernel had to end or has ended, or an empty text."""
+    import papermill
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what it would print is said on the page
     try:
-        with _own_jupyter():
-            papermill.execute_notebook(
-                str(source),
-                str(target),
-                parameters,
-                progress_bar=False,
-                log_output=False,
-                execution_timeout=CELL_TIMEOUT,
-                kernel_name="python3",
-                extra_arguments=["--log-level=ERROR"],
-            )
-    except papermill.PapermillExecutionError as error:
-        said = error.evalue if error.ename == "DataError" else f"{error.ename}: {error.evalue}"
-        return "failed", " ".join(said.split()) or error.ename
-    except DeadKernelError:
-        return "failed", "The notebook's process ended before it was done. Is there enough memory?"
+        papermill.execute_notebook(
+            str(source),
+            str(target),
+            parameters,
+            progress_bar=False,
+            kernel_name="python3",
+            start_timeout=START_SECONDS,
+            iopub_timeout=60,
+            km=kernel,
+            timeout_func=lambda cell: max(1.0, course.began + 60 * LIMIT_MINUTES - time.monotonic()),
+            **course.hooks,
+        )
+    except papermill.PapermillExecutionError:
+        return ""  # the course has the words
     except CellTimeoutError:
-        return "failed", f"A cell took longer than {CELL_TIMEOUT // 60} minutes."
-    return "ok", RAN
+        return (
+            f"It took longer than {LIMIT_MINUTES:g} minutes and was stopped in {course.place}. "
+            "Run it in JupyterLab (`make lab`) to see what takes so long."
+        )
+    except RuntimeError as error:
+        if course.index is None:
+            return f"The kernel did not start within {START_SECONDS} seconds, or ended before the first cell."
+        if not isinstance(error, DeadKernelError):
+            raise
+        return f"The kernel stopped in {course.place}. Most often memory ran out: close other programs, then run again."
+    return ""
 
 
-@contextlib.contextmanager
-def _own_jupyter():
-    """Give kernels a configuration of their own, so that a user's start-up files and locale change nothing."""
-    with tempfile.TemporaryDirectory(prefix="icp-") as folder:
-        own = {
-            "IPYTHONDIR": folder,
-            "JUPYTER_CONFIG_DIR": folder,
-            "PYTHONHASHSEED": "0",
-            "OMP_NUM_THREADS": "1",
-            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        }
-        before = {name: os.environ.get(name) for name in own}
-        os.environ.update(own)
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                os.environ.pop(name) if value is None else os.environ.update({name: value})
+def list_saved(work: Path, pid: int) -> list[str]:
+    """Return the names of the result tables that one process has saved, as `Run.save` noted them."""
+    note = work / "saved.txt"
+    lines = note.read_text(encoding="utf-8").splitlines() if note.exists() else []
+    return sorted({name for owner, name in map(str.split, lines) if owner == str(pid)})
 
 
 def _judge(page: Page, run: Run) -> tuple[str, str]:
