@@ -1,4 +1,4 @@
-"""The commands: ``python -m icp_lib report / check / demo / codebook / notebooks``."""
+"""The commands: ``python -m icp_lib report / publish / list / lab / check / demo / codebook / notebooks``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser = _Parser(prog="python -m icp_lib", description="Research on the ideal customer profile.")
     commands = parser.add_subparsers(dest="command")
     for name, help_text, options in (
-        ("report", "run a quarter and put its report in place", ("quarter", "data", "raw", "out")),
+        ("report", "run a quarter, or several, and put the report in place", ("quarter", "data", "raw", "out")),
+        ("publish", "freeze a quarter with its sign-offs", ("quarter", "data", "out", "approved-by", "note")),
+        ("list", "list the reports of a company, and write their index again", ("data", "out")),
+        ("lab", "open JupyterLab on copies of the notebooks", ("quarter", "data", "out")),
         ("check", "print every problem of an extract", ("data", "raw", "out")),
         ("demo", "write the demo company", ("data",)),
         ("codebook", "write data/README.md and data/template", ()),
@@ -31,6 +34,8 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         command = commands.add_parser(name, help=help_text, allow_abbrev=False)
         for option in options:
             command.add_argument(f"--{option}")
+        if name in ("report", "publish"):
+            command.add_argument("--force", action="store_true")
     known = commands.choices
     if not arguments:
         raise DataError(f"which command? {', '.join(known)}. `make` lists what they do.")
@@ -48,6 +53,14 @@ def main(arguments: list[str] | None = None) -> int:
         options = _options(sys.argv[1:] if arguments is None else arguments)
         if options.command == "report":
             return _report(options)
+        if options.command == "publish":
+            return _publish(options)
+        if options.command == "list":
+            return _list(options)
+        if options.command == "lab":
+            from icp_lib import scratch
+
+            scratch.open_lab(options.quarter or None, options.data or None, options.out or None)
         if options.command == "check":
             return _check(options)
         if options.command == "demo":
@@ -67,29 +80,59 @@ def main(arguments: list[str] | None = None) -> int:
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped: what was not finished was not published.", file=sys.stderr)
+        return 130
+
+
+def _print(words: str) -> None:
+    print(words, flush=True)
 
 
 def _report(options: argparse.Namespace) -> int:
     from icp_lib import publish
 
-    folder, whole = publish.make_report(
-        options.quarter or None,
-        options.data or None,
-        options.out or None,
-        options.raw or None,
-        say=lambda words: print(words, flush=True),
-    )
-    print(f"\nThe report: {folder / 'index.html'}")
-    return 0 if whole else 1
+    quarters = publish.find_quarters(options.quarter or None, publish.find_data(options.data or None))
+    given = (options.data or None, options.out or None, options.raw or None, options.force)
+    if len(quarters) == 1:
+        folder, whole = publish.make_report(str(quarters[0]), *given, say=_print)
+        print(f"\nThe report: {folder / 'index.html'}")
+        return 0 if whole else 1
+    failed = publish.make_history(quarters, *given, say=_print)
+    words = f"failed: {', '.join(map(str, failed))}" if failed else "none failed"
+    print(f"\n{len(quarters)} quarters; {words}")
+    return 1 if failed else 0
+
+
+def _publish(options: argparse.Namespace) -> int:
+    from icp_lib import publish
+
+    given = (options.quarter or None, options.data or None, options.out or None)
+    folder = publish.publish_report(*given, options.approved_by, options.note, options.force, say=_print)
+    print(f"Published: {folder / 'index.html'}")
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    from icp_lib import publish
+
+    rows = publish.list_reports(options.data or None, options.out or None)
+    for row in rows:
+        version = f"version {row['version']}" if "version" in row else ""
+        print(f"{row['quarter']}  {version:10s}  {row['status_words']}  {row.get('headline', '')}".rstrip())
+        if "attempt" in row and row["href"]:
+            print(f"{'':9s}{'':12s}  its last run failed ({row['attempt']['at']}): {row['attempt']['words']}")
+    if not rows:
+        print("No report yet. Run `make report`.")
+    return 0
 
 
 def _check(options: argparse.Namespace) -> int:
-    from pathlib import Path
+    from icp_lib import extract, publish, shelf
 
-    from icp_lib import extract, publish
-
-    data = publish.REPOSITORY / Path(options.data or "data/demo").expanduser()
-    found = extract.load(data, publish.find_out(options.out or None, data), options.raw or None, strict=False)
+    data = publish.find_data(options.data or None)
+    out = shelf.check_out(publish.find_out(options.out or None, data), data, options.raw or None)
+    found = extract.load(data, out, options.raw or None, strict=False)
     counts = found.population.groupby(["table", "step"], sort=False)["n_rows"].sum().unstack(fill_value=0)
     for table, row in counts.iterrows():
         print(

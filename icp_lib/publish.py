@@ -1,38 +1,30 @@
-"""A report: notebooks executed in order, exported to pages, built aside and swapped in whole."""
+"""A report is made, published and listed: built aside, swapped in whole, signed by people."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import errno
 import json
-import platform
 import re
 import shutil
-import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
-from importlib.metadata import version
 from pathlib import Path
 
+from icp_lib import approval as approvals
 from icp_lib import extract as extracts
+from icp_lib import manifest as manifests
+from icp_lib import shelf
 from icp_lib.checks import DataError
-from icp_lib.execution import Page, execute_all, strip_notebook
+from icp_lib.execution import execute_all
+from icp_lib.manifest import as_words
 from icp_lib.run import REPOSITORY, Quarter, Run
 from icp_lib.settings import load_settings
+from icp_lib.site import build_site, render_fronts
 
-PACKAGES = (
-    "pandas",
-    "numpy",
-    "scipy",
-    "statsmodels",
-    "duckdb",
-    "ibis-framework",
-    "papermill",
-    "nbconvert",
-    "matplotlib",
-    "seaborn",
-)
+#: What a disk says that is full, read-only or not ours; anything else is a mistake of this code.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
 def find_quarter(quarter: str | None, data: Path) -> Quarter:
@@ -44,6 +36,31 @@ def find_quarter(quarter: str | None, data: Path) -> Quarter:
         if asked
         else Quarter.before(date.today(), settings.fiscal_year_start)
     )
+
+
+def find_quarters(quarter: str | None, data: Path) -> list[Quarter]:
+    """Return the quarters of a history such as 2025-Q4..2026-Q3, oldest first; one quarter otherwise.
+
+    Raises
+    ------
+    DataError
+        The first quarter is later than the last.
+    """
+    ends = re.fullmatch(r"(.+)\.\.(.+)", quarter or "", re.DOTALL)
+    if not ends:
+        return [find_quarter(quarter, data)]
+    first, last = (find_quarter(end, data) for end in ends.groups())
+    found = [last]
+    while found[0].start > first.start:
+        found.insert(0, found[0].previous)
+    if found[0] != first:
+        raise DataError(f"quarter: {quarter} runs backwards. Write the earlier one first, {last}..{first}.")
+    return found
+
+
+def find_data(data: str | None) -> Path:
+    """Return the company's folder: `data`, else the demo company's."""
+    return REPOSITORY / Path(data or "data/demo").expanduser()
 
 
 def find_out(out: str | None, data: Path) -> Path:
@@ -63,6 +80,7 @@ def make_report(
     data: str | None = None,
     out: str | None = None,
     raw: str | None = None,
+    force: bool = False,
     say: Callable[[str], None] = print,
 ) -> tuple[Path, bool]:
     """Run a company's quarter and put its report in place.
@@ -71,6 +89,8 @@ def make_report(
     ----------
     quarter, data, out, raw : str, optional
         As in ``make report``.
+    force : bool
+        Run a published quarter again; the published report is kept under ``.superseded``.
     say : callable
         Told of progress, a line at a time.
 
@@ -82,47 +102,185 @@ def make_report(
     Raises
     ------
     DataError
-        Nothing was replaced: the extract cannot be used, 00 failed, or another run holds the quarter.
+        Nothing was replaced: the extract cannot be used, 00 failed, the quarter is published, or another run holds it.
     """
-    folder = REPOSITORY / Path(data or "data/demo").expanduser()
-    asked, target = find_quarter(quarter, folder), find_out(out, folder)
-    _check_owner(target, folder)
-    raw = str(Path(raw).expanduser().absolute()) if raw else None
-    with _locked(target, asked):
-        _heal(target, asked)
+    folder = find_data(data)
+    asked, raw = find_quarter(quarter, folder), str(Path(raw).expanduser().absolute()) if raw else None
+    target = shelf.check_out(find_out(out, folder), folder, raw)
+    report = target / str(asked)
+    with shelf.hold(target, str(asked)), _full_disk_in_words(target):
+        _check_free(report, force)
         say(f"{asked}: reading {folder.name}")
+        _say_if_not_over(asked, is_demo(folder), say)
         extract = extracts.load(folder, target, raw, say=lambda words: say(f"  {words}"))
         run = Run(asked, folder, target, extract)
         _check_visible(run)
         started = time.time()
         _empty(run, raw)
         pages = execute_all(run, say)
-        first = pages[0]
-        if first.status == "failed":
+        if pages[0].status == "failed":
+            _note_failure(run, pages[0].words)
             raise DataError(
-                f"{first.name} failed, so nothing was replaced: {first.words} The attempt is in {run.work}."
+                f"{pages[0].name} failed, so nothing was replaced: {pages[0].words} The attempt is in {run.work}."
             )
-        site = build_site(run, pages, round(time.time() - started, 1))
-        swap(site, target / str(asked))
-        build_index(target)
-    return target / str(asked), all(page.status != "failed" for page in pages)
-
-
-def list_runs(out: Path) -> list[dict]:
-    """Return the manifests of the reports in a folder, newest quarter first."""
-    paths = [path for path in out.glob("*/run.json") if re.fullmatch(r"20\d\d-Q[1-4]", path.parent.name)]
-    runs = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
-    return sorted(runs, key=lambda run: run["quarter"], reverse=True)
-
-
-def _check_owner(out: Path, data: Path) -> None:
-    """A folder of reports belongs to one company, which is known by the name of its folder."""
-    company = data.resolve().name
-    for owner in {run.get("folder", company) for run in list_runs(out)} - {company}:
-        raise DataError(
-            f"OUT: '{out.name}' holds the reports of data folder '{owner}', not of '{company}'. "
-            f"Give another one, OUT='reports/{company}'."
+        manifest = manifests.build_manifest(
+            run,
+            pages,
+            is_demo=is_demo(folder),
+            finished_at=datetime.now(UTC),
+            seconds=round(time.time() - started, 1),
         )
+        site = build_site(run, pages, manifest, shelf.load_runs(target), approvals.load_signed(target))
+        _put(site, report, say)
+    return report, not manifests.failed_pages(manifest)
+
+
+def make_history(
+    quarters: list[Quarter],
+    data: str | None = None,
+    out: str | None = None,
+    raw: str | None = None,
+    force: bool = False,
+    say: Callable[[str], None] = print,
+) -> list[Quarter]:
+    """Run quarters one after another and return those that failed; one that is published is passed over.
+
+    Parameters
+    ----------
+    quarters : list of Quarter
+        Oldest first.
+    data, out, raw, force, say
+        As for `make_report`.
+    """
+    folder, failed = find_data(data), []
+    target = shelf.check_out(find_out(out, folder), folder, raw)
+    for quarter in quarters:
+        if (target / str(quarter) / "approval.yml").exists() and not force:
+            say(f"{quarter}: published, passed over (FORCE=1 runs it again)")
+            continue
+        try:
+            _, is_whole = make_report(str(quarter), data, out, raw, force, say)
+        except DataError as error:
+            say(f"error: {error}")
+            is_whole = False
+        failed += [] if is_whole else [quarter]
+    return failed
+
+
+def publish_report(
+    quarter: str | None = None,
+    data: str | None = None,
+    out: str | None = None,
+    approved_by: str | None = None,
+    note: str | None = None,
+    force: bool = False,
+    say: Callable[[str], None] = print,
+) -> Path:
+    """Freeze a quarter's draft with its sign-offs and return its folder; nothing is executed.
+
+    Parameters
+    ----------
+    quarter, data, out : str, optional
+        As in ``make publish``.
+    approved_by : str
+        Who signs: see `approval.parse_approvers`.
+    note : str, optional
+        Why, in a sentence.
+    force : bool
+        Publish although pages failed, the quarter had not ended, or it is published already.
+    say : callable
+        Told what was done.
+
+    Raises
+    ------
+    DataError
+        There is no report, it is not whole, its files are not those of the run, or nobody signs.
+    """
+    folder = find_data(data)
+    asked, people = find_quarter(quarter, folder), approvals.parse_approvers(approved_by)
+    target = shelf.check_out(find_out(out, folder), folder)
+    report = target / str(asked)
+    if not report.exists() and not (target / f".old-{asked}").exists():
+        raise DataError(f"{asked}: there is no report in '{target.name}'. Run `make report QUARTER={asked}` first.")
+    with shelf.hold(target, str(asked)), _full_disk_in_words(target):
+        _check_free(report, force)
+        manifest = _check_publishable(report, force)
+        profile, signed = approvals.load_profile(report), approvals.load_signed(target)
+        version = approvals.find_version(profile, str(asked), signed)
+        failed = manifests.failed_pages(manifest)
+        signature = approvals.build_approval(manifest, people, date.today(), version, note, failed)
+        sign_offs = [person | {"at": signature["approved_at"]} for person in people]
+        site = target / ".work" / str(asked) / "signed"
+        shutil.rmtree(site, ignore_errors=True)
+        shutil.copytree(report, site)
+        manifest = manifest | {"status": "published", "version": version}
+        profile = profile | {"status": "published", "version": version, "sign_offs": sign_offs}
+        approvals.save_profile(site, profile)
+        approvals.save_approval(site, signature)
+        render_fronts(site, manifest, signed, signature)
+        manifests.save_manifest(site, manifest)
+        _put(site, report, say)
+    return report
+
+
+def list_reports(data: str | None = None, out: str | None = None) -> list[dict]:
+    """Heal a folder of reports, write its index again and return a row a quarter: see `shelf.build_entries`."""
+    folder = find_data(data)
+    target = shelf.check_out(find_out(out, folder), folder)
+    if not target.exists():
+        return []
+    with _full_disk_in_words(target):
+        shelf.heal_all(target)
+        shelf.build_index(target)
+    return shelf.build_entries(target)
+
+
+def _put(site: Path, report: Path, say: Callable[[str], None]) -> None:
+    """Swap a finished report in, then write the index."""
+    kept = shelf.swap(site, report)
+    if kept:
+        say(f"  the published report before it is kept in {kept}")
+    shelf.build_index(report.parent)
+
+
+def _check_free(report: Path, force: bool) -> None:
+    """A published quarter is replaced by nobody who did not say so."""
+    if force or not (report / "approval.yml").exists():
+        return
+    held = next(signed for signed in approvals.load_signed(report.parent) if signed["quarter"] == report.name)
+    people = ", ".join(person["name"] for person in held["approved_by"])
+    raise DataError(
+        f"{report.name}: is published (version {held['version']}, signed by {people}) and stays as it is. FORCE=1 "
+        f"replaces it and keeps it in {shelf.SUPERSEDED}/."
+    )
+
+
+def _check_publishable(report: Path, force: bool) -> dict:
+    """Return the manifest of a report that may be signed."""
+    manifest = manifests.check_outputs(report, manifests.load_manifest(report))
+    failed = manifests.failed_pages(manifest)
+    if failed and not force:
+        raise DataError(
+            f"{report.name}: {', '.join(failed)} failed. Mend it and run `make report` again, or FORCE=1 to publish "
+            "without."
+        )
+    finished = datetime.fromisoformat(manifest["volatile"]["finished_at"]).date()
+    as_of = date.fromisoformat(manifest["as_of"])
+    if finished <= as_of and not manifest["is_demo"] and not force:
+        raise DataError(
+            f"{report.name}: was run on {as_words(finished)}, before the quarter had ended ({as_words(as_of)}). Run "
+            "`make report` again, or FORCE=1 to publish what was known then."
+        )
+    return manifest
+
+
+def _say_if_not_over(quarter: Quarter, is_demo: bool, say: Callable[[str], None]) -> None:
+    """Allowed, but a reader must know."""
+    today, known = date.today(), "every figure is of what is known today"
+    if today < quarter.start and not is_demo:
+        say(f"  {quarter} has not begun (it begins on {as_words(quarter.start)}): {known}")
+    elif today < quarter.end and not is_demo:
+        say(f"  {quarter} has not ended (it ends on {as_words(quarter.as_of)}): {known}")
 
 
 def _check_visible(run: Run) -> None:
@@ -135,27 +293,18 @@ def _check_visible(run: Run) -> None:
 
 
 @contextlib.contextmanager
-def _locked(out: Path, quarter: Quarter):
-    """Hold the quarter; the lock goes with the process, however it ends."""
+def _full_disk_in_words(out: Path) -> Iterator[None]:
+    """Say in one line that the folder of reports cannot be written."""
     try:
-        (out / ".work").mkdir(parents=True, exist_ok=True)
-        stream = (out / ".work" / f"{quarter}.lock").open("w")
-    except OSError as error:
-        raise DataError(f"OUT: cannot write to '{out.name}' ({error.strerror}). Nothing was changed.") from None
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(f"{quarter}: another run is writing this quarter. Wait for it, then run again.") from None
         yield
-
-
-def _heal(out: Path, quarter: Quarter) -> None:
-    """Finish or undo a swap that was cut off."""
-    old, new = out / f".old-{quarter}", out / str(quarter)
-    if old.exists() and not new.exists():
-        old.rename(new)
-    shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        if error.errno not in _DISK and not isinstance(error, shutil.Error):
+            raise
+        why = error.strerror or "a file could not be copied"
+        raise DataError(
+            f"OUT: '{out.name}' cannot be written ({why}). Make room, or mend who may write there; then run "
+            "again. Nothing is half-written."
+        ) from None
 
 
 def _empty(run: Run, raw: str | None) -> None:
@@ -168,156 +317,8 @@ def _empty(run: Run, raw: str | None) -> None:
     (run.work / "raw.json").write_text(json.dumps({"data": str(run.data), "raw": raw}), encoding="utf-8")
 
 
-def build_site(run: Run, pages: list[Page], seconds: float) -> Path:
-    """Write the whole report into a folder beside the old one and return it: the tree of product.md."""
-    import nbformat
-
-    from icp_lib import front
-    from icp_lib import pages as html_pages
-
-    site = run.work / "report"
-    (site / "notebooks").mkdir(parents=True)
-    shutil.copytree(run.work / "tables", site / "tables")
-    contexts = _contexts(run, pages)
-    for page in pages:
-        context = contexts[page.name]
-        if page.executed is None or not page.executed.exists():
-            html = html_pages.render_missing_page(
-                context, page.words, "Mend what failed before it, then run `make report` again."
-            )
-        else:
-            notebook = strip_notebook(nbformat.read(page.executed, as_version=4))
-            nbformat.write(notebook, site / "notebooks" / page.source.name)
-            html = html_pages.render_page(notebook, context)
-        (site / f"{page.name}.html").write_text(html, encoding="utf-8")
-    if (run.work / "profile.yml").exists():
-        shutil.copy(run.work / "profile.yml", site / "profile.yml")
-    headline, claims, profile = _front_tables(run)
-    html = front.render_front(contexts["index"], headline, claims, profile)
-    (site / "index.html").write_text(html, encoding="utf-8")
-    manifest = {"headline": profile.get("name", "")} | build_manifest(run, pages, site, seconds)
-    (site / "run.json").write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
-    return site
-
-
-def _front_tables(run: Run):
-    """What the front page is drawn from; a table that no notebook saved is an empty frame."""
-    import pandas as pd
-    import yaml
-
-    headline = run.table("headline") if (run.work / "tables" / "headline.csv").exists() else pd.DataFrame()
-    path = run.work / "profile.yml"
-    profile = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return headline, run.tables("claims_"), profile
-
-
-def _contexts(run: Run, pages: list[Page]) -> dict[str, dict]:
-    """What every page says of the run; nothing in it depends on a path or on the clock."""
-    listed = [
-        {
-            "file": f"{page.name}.html",
-            "number": page.name[:2],
-            "title": page.title,
-            "status": page.status,
-            "status_words": "Failed" if page.status == "failed" else page.words,
-        }
-        for page in pages
-    ]
-    shared = {
-        "company": run.settings.name,
-        "quarter": str(run.quarter),
-        "as_of": as_words(run.as_of),
-        "run_id": run.run_id,
-        "fingerprint": run.extract.fingerprint,
-        "currency": run.settings.currency,
-        "timezone": run.settings.timezone,
-        "is_demo": is_demo(run.data),
-        "pages": listed,
-    }
-    contexts = {
-        page.name: shared
-        | {"name": page.name, "status": page.status, "status_words": page.words, "tables": page.tables}
-        for page in pages
-    }
-    worst = next((word for word in ("failed", "warnings") if any(page.status == word for page in pages)), "ok")
-    return contexts | {
-        "index": shared | {"name": "index", "status": worst, "status_words": _all_words(pages), "tables": []}
-    }
-
-
-def as_words(day: date) -> str:
-    """Return a day as readers write it.
-
-    Examples
-    --------
-    >>> as_words(date(2026, 9, 30))
-    '30 Sep 2026'
-    """
-    return f"{day.day} {day:%b %Y}"
-
-
-def _all_words(pages: list[Page]) -> str:
-    failed = [page.name[:2] for page in pages if page.status == "failed"]
-    ran = sum(page.status in ("ok", "warnings") for page in pages)
-    said = [*(f"{number} failed" for number in failed), f"{ran} of {len(pages)} pages ran"]
-    said += [page.words for page in pages if page.status == "warnings"]
-    return "Draft. " + "; ".join(said)
-
-
-def build_manifest(run: Run, pages: list[Page], site: Path, seconds: float) -> dict:
-    """Return what ``run.json`` holds; times, durations and host under the key `volatile` alone."""
-
-    def commit() -> str:
-        asked = subprocess.run(
-            ["git", "-C", str(REPOSITORY), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-        )
-        return asked.stdout.strip()
-
-    outputs = {
-        str(path.relative_to(site)): extracts.hash_file(path) for path in sorted(site.rglob("*")) if path.is_file()
-    }
-    lock = REPOSITORY / "requirements.lock"
-    return {
-        "company": run.settings.name,
-        "folder": run.data.resolve().name,
-        "quarter": str(run.quarter),
-        "as_of": str(run.as_of),
-        "run_id": run.run_id,
-        "status": "draft",
-        "as_of_words": as_words(run.as_of),
-        "data_fingerprint": run.extract.fingerprint,
-        "inputs": run.extract.files,
-        "parameters": {"quarter": str(run.quarter)},
-        "settings": run.settings.model_dump(mode="json"),
-        "code": extracts.code_hash(),
-        "git_commit": commit(),
-        "lock": extracts.hash_file(lock) if lock.exists() else "",
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-        "notebooks": {page.name: {"status": page.status, "words": page.words, "tables": page.tables} for page in pages},
-        "outputs": outputs,
-        "volatile": {
-            "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seconds": seconds,
-            "host": platform.node(),
-            "notebook_seconds": {page.name: page.seconds for page in pages},
-        },
-    }
-
-
-def swap(site: Path, target: Path) -> None:
-    """Put a finished folder in the place of the old one: nothing half-written is ever seen."""
-    old = target.with_name(f".old-{target.name}")
-    if target.exists():
-        target.rename(old)
-    site.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def build_index(out: Path) -> None:
-    """Write ``index.html`` over all quarters of a folder of reports."""
-    from icp_lib import front
-
-    runs = list_runs(out)
-    passing = out / ".index.part"
-    passing.write_text(front.render_index(runs, runs[0]["company"] if runs else ""), encoding="utf-8")
-    passing.replace(out / "index.html")
+def _note_failure(run: Run, words: str) -> None:
+    """Let the index say that this quarter failed; on a full disk the command line alone does."""
+    with contextlib.suppress(OSError):
+        shelf.save_attempt(run.work, run.settings.name, words, datetime.now(UTC))
+        shelf.build_index(run.out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -121,6 +122,11 @@ class Run:
         """The first moment that does not exist yet, naive UTC."""
         return self.quarter.cutoff(self.settings.timezone)
 
+    @cached_property
+    def before(self) -> Run:
+        """The same extract as it stood a quarter earlier."""
+        return Run(self.quarter.previous, self.data, self.out, self.extract)
+
     @property
     def work(self) -> Path:
         """The working folder of this quarter."""
@@ -212,6 +218,8 @@ class Run:
         safe = frame.map(safe_cell) if len(frame) else frame
         safe.to_csv(passing, index=False, float_format="%.10g", encoding="utf-8", lineterminator="\n")
         passing.replace(target)
+        with (self.work / "saved.txt").open("a", encoding="utf-8") as note:  # whose table it is: `execution.list_saved`
+            note.write(f"{os.getpid()} {name}\n")
         return frame
 
     @property

@@ -5,19 +5,24 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from datetime import date
 from html.parser import HTMLParser
+from pathlib import Path
 
 import nbformat
 import pytest
 
 from icp_lib import __main__ as command
-from icp_lib import demo, execution, publish
+from icp_lib import demo, execution, manifest, publish, shelf
 from icp_lib.checks import DataError
 from icp_lib.run import Quarter
 
+QUARTERS = [f"20{year}-Q{number}" for year in range(20, 99) for number in (1, 2, 3, 4)]
 PAGES = ["00_data_check", "01_segment_discovery", "07_icp_profile"]
 
 
@@ -45,9 +50,13 @@ def report(company, tmp_path_factory):
     return folder, said
 
 
+def sha256(path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def digests(folder):
     return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        str(path.relative_to(folder)): sha256(path)
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != "run.json"
     }
@@ -59,9 +68,13 @@ def test_the_tree_of_a_report(report):
     names = {path.name for path in folder.iterdir()}
     assert names == {
         "index.html",
+        "glossary.html",
+        "wall.html",
         "tables",
         "notebooks",
         "profile.yml",
+        "summary.md",
+        "summary.txt",
         "run.json",
         *(f"{page}.html" for page in PAGES),
     }
@@ -84,15 +97,18 @@ def test_progress_names_every_notebook(report):
     assert all(re.search(rf"\d of \d  {page} +\S.*, \d+ s", lines) for page in PAGES)
 
 
-def test_the_manifest_says_what_ran_on_what(report):
+def test_every_hash_of_the_manifest_can_be_computed_again(report, company):
     run = json.loads((report[0] / "run.json").read_text())
     assert run["quarter"] == "2026-Q3" and run["company"] == "Small" and run["status"] == "draft"
-    assert set(run["inputs"]) == {"accounts.csv", "opportunities.csv"}
+    assert run["inputs"] == {name: sha256(company / name) for name in ("accounts.csv", "opportunities.csv")}
     assert {page: state["status"] for page, state in run["notebooks"].items()} == dict.fromkeys(PAGES, "ok") | {
         "00_data_check": run["notebooks"]["00_data_check"]["status"]
     }
-    for name, digest in run["outputs"].items():
-        assert hashlib.sha256((report[0] / name).read_bytes()).hexdigest() == digest
+    for page, state in run["notebooks"].items():
+        assert state["sha256"] == sha256(execution.STOCK / f"{page}.ipynb")
+    written = {str(path.relative_to(report[0])) for path in report[0].rglob("*") if path.is_file()}
+    assert set(run["outputs"]) == written - {"run.json"}
+    assert run["outputs"] == {name: sha256(report[0] / name) for name in run["outputs"]}
     assert set(run["volatile"]) == {"finished_at", "seconds", "host", "notebook_seconds"}
 
 
@@ -204,35 +220,50 @@ def own_notebook(company, stem, source, after_title="# 00 · Broken: will it say
     nbformat.write(notebook, company / "notebooks" / f"{stem}.ipynb")
 
 
-def test_a_failed_page_says_so_and_the_rest_is_published(report, company, tmp_path):
-    mine = shutil.copytree(company, tmp_path / "mine")
-    publish.make_report(None, str(mine), str(tmp_path / "out"), say=lambda words: None)
+def test_a_failed_page_says_so_and_the_rest_is_published(report, company, tmp_path, capsys):
+    mine = shutil.copytree(company, tmp_path / "small")
+    out = shutil.copytree(report[0].parent, tmp_path / "out")
     own_notebook(mine, "01_segment_discovery", "raise icp.DataError('accounts.csv, line 7: no industry.')")
-    folder, whole = publish.make_report(None, str(mine), str(tmp_path / "out"), say=lambda words: None)
+    assert command.main(["report", "--quarter", "2026-Q4", "--data", str(mine), "--out", str(out)]) == 1
+    folder = out / "2026-Q4"
     run = json.loads((folder / "run.json").read_text())
-    assert not whole
     assert {page: state["status"] for page, state in run["notebooks"].items()} == {
         "00_data_check": run["notebooks"]["00_data_check"]["status"],
         "01_segment_discovery": "failed",
         "07_icp_profile": "not produced",
     }
     assert run["notebooks"]["07_icp_profile"]["words"] == "Skipped: needs 01"
-    assert "accounts.csv, line 7: no industry." in (folder / "01_segment_discovery.html").read_text(encoding="utf-8")
+    page = (folder / "01_segment_discovery.html").read_text(encoding="utf-8")
+    assert "accounts.csv, line 7: no industry." in page and 'href="../2026-Q3/01_segment_discovery.html"' in page
     front = (folder / "index.html").read_text(encoding="utf-8")
     assert "01 failed" in front and "Skipped: needs 01" in front
     assert "than the rest." not in front  # no claim of the run before
+    index = (out / "index.html").read_text(encoding="utf-8")
+    assert "Failed: 01" in index and 'href="2026-Q4/index.html"' in index and 'href="2026-Q3/index.html"' in index
+    given = ["publish", "--quarter", "2026-Q4", "--data", str(mine), "--out", str(out), "--approved-by", "Ann Roe, CEO"]
+    assert command.main(given) == 2
+    assert "2026-Q4: 01 failed. Mend it and run `make report` again" in capsys.readouterr().err
 
 
-def test_if_00_fails_nothing_is_replaced(company, tmp_path):
-    mine = shutil.copytree(company, tmp_path / "mine")
-    folder, _ = publish.make_report(None, str(mine), str(tmp_path / "out"), say=lambda words: None)
-    before = digests(folder)
-    own_notebook(mine, "00_data_check", "1 / 0")
-    with pytest.raises(
-        DataError, match="00_data_check failed, so nothing was replaced: ZeroDivisionError: division by zero"
-    ):
-        publish.make_report(None, str(mine), str(tmp_path / "out"), say=lambda words: None)
-    assert digests(folder) == before
+def test_if_00_fails_nothing_is_replaced_and_the_index_says_so(report, company, tmp_path, monkeypatch):
+    mine = shutil.copytree(company, tmp_path / "small")
+    out = shutil.copytree(report[0].parent, tmp_path / "out")
+    before = digests(out / "2026-Q3")
+    own_notebook(mine, "00_data_check", "raise icp.DataError('accounts.csv: <i>broken</i>.')")
+    said = r"00_data_check failed, so nothing was replaced: accounts\.csv: <i>broken</i>\. The attempt is in (.*)\."
+    with pytest.raises(DataError, match=said) as refusal:
+        publish.make_report(None, str(mine), str(out), say=lambda words: None)
+    assert digests(out / "2026-Q3") == before
+    assert (Path(re.search(said, str(refusal.value))[1]) / "notebooks" / "00_data_check.ipynb").exists()
+    entry = shelf.build_entries(out)[0]
+    assert entry["attempt"]["words"] == "accounts.csv: <i>broken</i>."
+    index = (out / "index.html").read_text(encoding="utf-8")
+    assert "accounts.csv: &lt;i&gt;broken&lt;/i&gt;." in index and entry["attempt"]["at"] in index
+    assert 'href="2026-Q3/index.html"' in index
+    pages = [execution.Page(path, "ok", "Ran") for path in execution.find_notebooks(mine)]
+    monkeypatch.setattr(publish, "execute_all", lambda run, say: pages)
+    publish.make_report(None, str(mine), str(out), say=lambda words: None)
+    assert "attempt" not in shelf.build_entries(out)[0] and "broken" not in (out / "index.html").read_text()
 
 
 def test_a_company_s_own_notebook_runs_before_07(company, tmp_path):
@@ -241,15 +272,112 @@ def test_a_company_s_own_notebook_runs_before_07(company, tmp_path):
     assert [path.stem for path in execution.find_notebooks(mine)] == [*PAGES[:2], "08_our_question", PAGES[2]]
 
 
-def test_a_swap_that_was_cut_off_is_healed(tmp_path):
-    quarter = Quarter.parse("2026-Q3")
-    (tmp_path / ".old-2026-Q3").mkdir()
-    (tmp_path / ".old-2026-Q3" / "index.html").write_text("old")
-    publish._heal(tmp_path, quarter)
-    assert (tmp_path / "2026-Q3" / "index.html").read_text() == "old"
-    (tmp_path / ".old-2026-Q3").mkdir()
-    publish._heal(tmp_path, quarter)
-    assert not (tmp_path / ".old-2026-Q3").exists() and (tmp_path / "2026-Q3" / "index.html").exists()
+def test_a_run_killed_while_it_executes_leaves_the_report_and_the_index(report, company, tmp_path):
+    out = shutil.copytree(report[0].parent, tmp_path / "reports")
+    before, index = digests(out / "2026-Q3"), (out / "index.html").read_bytes()
+    words = [sys.executable, "-m", "icp_lib", "report", "--data", str(company), "--out", str(out)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=publish.REPOSITORY) as child:
+        seen = next(line for line in child.stdout if " of 3 " in line)
+        child.kill()
+        child.wait()
+    assert "00_data_check" in seen and child.returncode == -9
+    assert digests(out / "2026-Q3") == before and (out / "index.html").read_bytes() == index
+    assert [row["status"] for row in publish.list_reports(str(company), str(out))] == ["draft"]
+
+
+EXPORT = """
+import shutil, sys
+from pathlib import Path
+from dying import run_killed
+from icp_lib import manifest, publish
+from icp_lib.execution import Page, find_notebooks
+
+data, out, saved = map(Path, sys.argv[1:])
+
+def leave_results(run, say):
+    shutil.copytree(saved, run.work, dirs_exist_ok=True)
+    return [Page(path, "ok", "Ran", executed=run.work / "notebooks" / path.name) for path in find_notebooks(run.data)]
+
+def is_whole():
+    there = next(folder for folder in (out / "2026-Q3", out / ".old-2026-Q3") if folder.exists())
+    return bool(manifest.check_outputs(there, manifest.load_manifest(there)))
+
+publish.execute_all = leave_results
+make = lambda: publish.make_report(None, str(data), str(out), say=lambda words: None)
+for step in (4, 24, 32, 40):
+    print(run_killed(make, step), is_whole())
+print(run_killed(make, 10_000), is_whole())
+"""
+
+
+def test_a_run_killed_while_it_exports_leaves_the_report(report, company, tmp_path):
+    """The notebooks' results are those of the report; what is killed is the writing of pages."""
+    out = shutil.copytree(report[0].parent, tmp_path / "reports")
+    saved = shutil.copytree(out / ".work" / "2026-Q3", tmp_path / "saved")
+    before = digests(out / "2026-Q3")
+    path = os.pathsep.join([str(publish.REPOSITORY), str(publish.REPOSITORY / "tests")])
+    words = [sys.executable, "-c", EXPORT, str(company), str(out), str(saved)]
+    done = subprocess.run(words, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path})
+    assert done.stdout.splitlines() == ["True True"] * 4 + ["False True"], done.stderr
+    after = digests(out / "2026-Q3")
+    assert before.keys() == after.keys() and before["tables/headline.csv"] == after["tables/headline.csv"]
+
+
+def test_quarters_of_a_history_run_in_order(company):
+    found = publish.find_quarters("2025-Q3..2026-Q2", company)
+    assert [str(quarter) for quarter in found] == ["2025-Q3", "2025-Q4", "2026-Q1", "2026-Q2"]
+    assert [str(quarter) for quarter in publish.find_quarters(None, company)] == ["2026-Q3"]
+    said = r"quarter: 2026-Q3\.\.2026-Q1 runs backwards\. Write the earlier one first, 2026-Q1\.\.2026-Q3\."
+    with pytest.raises(DataError, match=said):
+        publish.find_quarters("2026-Q3..2026-Q1", company)
+
+
+def test_a_history_stops_at_nothing_and_counts_what_failed(company, tmp_path, monkeypatch, capsys):
+    out, ran = tmp_path / "out", []
+
+    def run_one(quarter, data, out, raw, force, say):
+        ran.append(quarter)
+        if quarter == "2025-Q4":
+            raise DataError("opportunities: no relevant one is dated by 2025-12-31 (2025-Q4).")
+        return tmp_path, quarter != "2026-Q1"
+
+    monkeypatch.setattr(publish, "make_report", run_one)
+    (out / "2026-Q2").mkdir(parents=True)
+    (out / "2026-Q2" / "approval.yml").touch()
+    given = ["report", "--quarter", "2025-Q4..2026-Q3", "--data", str(company), "--out", str(out)]
+    assert command.main(given) == 1
+    said = capsys.readouterr().out
+    assert ran == ["2025-Q4", "2026-Q1", "2026-Q3"]
+    assert "error: opportunities: no relevant one is dated by 2025-12-31 (2025-Q4)." in said
+    assert "2026-Q2: published, passed over (FORCE=1 runs it again)" in said
+    assert said.endswith("4 quarters; failed: 2025-Q4, 2026-Q1\n")
+    assert command.main([*given[:2], "2026-Q2..2026-Q3", *given[3:], "--force"]) == 0
+    assert ran[3:] == ["2026-Q2", "2026-Q3"] and capsys.readouterr().out.endswith("2 quarters; none failed\n")
+
+
+def test_stopping_by_hand_is_said_without_a_traceback(company, monkeypatch, capsys):
+    def stop(*given, **named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(publish, "make_report", stop)
+    assert command.main(["report", "--data", str(company)]) == 130
+    assert capsys.readouterr().err == "stopped: what was not finished was not published.\n"
+
+
+def test_a_quarter_that_is_not_over_is_run_and_said():
+    said = []
+    publish._say_if_not_over(Quarter.parse("2099-Q1"), False, said.append)
+    open_one = Quarter.before(date.today())
+    while open_one.end <= date.today():
+        open_one = next(q for q in map(Quarter.parse, QUARTERS) if q.previous == open_one)
+    publish._say_if_not_over(open_one, False, said.append)
+    publish._say_if_not_over(Quarter.parse("2020-Q1"), False, said.append)
+    publish._say_if_not_over(Quarter.parse("2099-Q1"), True, said.append)
+    last_day = manifest.as_words(open_one.as_of)
+    assert said == [
+        "  2099-Q1 has not begun (it begins on 1 Jan 2099): every figure is of what is known today",
+        f"  {open_one} has not ended (it ends on {last_day}): every figure is of what is known today",
+    ]
 
 
 def test_check_prints_every_problem_and_says_by_its_exit_code(company, tmp_path, capsys):
