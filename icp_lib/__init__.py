@@ -13,7 +13,8 @@ from importlib.util import find_spec
 
 __version__ = "0.1.0"
 
-_NAMES = {"show": "display", "say": "display", "how_sure": "display", "start_run": "run", "DataError": "checks"}
+_NAMES = dict.fromkeys(("show", "say", "how_sure", "aside", "facts"), "display")
+_NAMES |= {"start_run": "run", "DataError": "checks"}
 
 
 def __getattr__(name: str):

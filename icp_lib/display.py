@@ -1,4 +1,4 @@
-"""What a notebook shows: `show` for tables, `say` for sentences, `how_sure` for claims.
+"""What a notebook shows: `show` for tables, `say` for sentences, `how_sure`, `aside` and `facts` for the margin.
 
 They return small objects that Jupyter displays as HTML, with the same words as plain text. Everything that comes from
 data is escaped; formats follow the columns' names (`icp_lib.formats`).
@@ -21,13 +21,14 @@ from icp_lib.formats import (
     set_currency,
     stem_of,
 )
-from icp_lib.marks import axis, nice_scale, range_bar, status_mark, verdict_mark
+from icp_lib.marks import axis, nice_scale, progress_bar, range_bar, read_progress, status_mark, verdict_mark
+from icp_lib.notes import aside, facts, how_sure
 from icp_lib.schemas import METRICS
-from icp_lib.sentences import Shown, fill, how_sure, missing, missing_words, say
+from icp_lib.sentences import Shown, fill, missing, missing_words, say
 
 __all__ = [
-    "Shown", "fill", "format_interval", "format_range", "format_value", "how_sure", "missing_words", "passed", "say",
-    "set_currency", "show", "verdict_mark",
+    "Shown", "aside", "facts", "fill", "format_interval", "format_range", "format_value", "how_sure", "missing_words",
+    "passed", "say", "set_currency", "show", "verdict_mark",
 ]  # fmt: skip
 
 _NEVER_COLUMNS = ("verdict", "note", "conf_level")
@@ -120,6 +121,9 @@ def _first_cell(row: dict, cell: str, shared: str) -> str:
 
 
 def _bar_cell(row: dict, bar: str, ends: tuple, scales: dict) -> str:
+    progress = read_progress(row.get("note")) if is_missing(row[bar]) else None
+    if progress:
+        return f'<td class="bar">{progress_bar(*progress)}</td>'
     rest = next((row[name] for name in ("rest", "comparison") if isinstance(row.get(name), (int, float))), None)
     found = row.get("estimate_found" if bar == "estimate" else f"{bar}_found")
     kind = format_of(bar, row.get("metric"))
@@ -218,7 +222,7 @@ def show(
     html = (
         f'<div class="icp-table" data-name="{escape(name or "table")}" data-rows="{rows}" data-n="{len(frame)}" '
         f'data-columns="{len(plan) + bool(bar)}">'
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption or "Table")}"><table>{words}'
+        f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(caption or "Table")}"><table>{words}'
         f"<thead><tr>{''.join(head)}</tr></thead><tbody>{''.join(body)}</tbody></table></div></div>"
     )
     return Shown(html, (f"{said}\n" if said else "") + _texts(plain_head, lines, len(frame)))

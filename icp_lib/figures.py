@@ -6,25 +6,24 @@ The title is the finding, filled from the data; a figure of nothing says what is
 from __future__ import annotations
 
 import math
-import textwrap
 
 from icp_lib.charts import (
     LIGHT,
-    NOTE_SIZE,
-    RC,
     Chart,
     canvas,
+    count_lines,
+    draw_both,
     draw_range,
+    draw_reference,
     missing_chart,
     set_scale,
     to_svg,
     wrap_name,
-    write_names,
-    write_values,
+    write_rows,
 )
 from icp_lib.checks import check_columns
 from icp_lib.formats import column_name, format_interval, format_of, format_value, is_missing
-from icp_lib.marks import nice_scale, verdict_key
+from icp_lib.marks import nice_scale, read_progress, verdict_key
 from icp_lib.sentences import fill
 
 _COVERAGE_MINIMUM, _COVERAGE_GAP = 0.8, 0.1
@@ -54,35 +53,29 @@ def _row_words(row: dict) -> str:
 
 def _interval_words(row: dict, value: str, low: str, high: str) -> str:
     if verdict_key(row.get("verdict", "")) == "not enough data":
-        return textwrap.shorten(str(row["note"]), 24) if not is_missing(row.get("note")) else "not enough data"
+        counted = read_progress(row.get("note"))
+        return f"{counted[0]:,} of {counted[1]:,} {counted[2]}" if counted else "not enough data"
     return format_interval(row[value], row.get(low), row.get(high), value, row.get("metric"))
 
 
-def _draw_ranges(rows: list[dict], columns: tuple, scale: tuple, rest, rest_name: str, texts: list[str]) -> str:
+def _draw_ranges(rows: list[dict], columns: tuple, scale: tuple, rest, rest_name: str, texts: list[str], is_narrow):
     """Draw the rows of `plot_ranges` and return the SVG; `columns` names label, value and its two ends."""
-    import matplotlib
-
     label, value, low, high = columns
-    names, metric = [str(row[label]) for row in rows], rows[0].get("metric")
-    with matplotlib.rc_context(RC):
-        per_row = 0.5 if any(len(wrap_name(name)) > 1 for name in names) else 0.44
-        figure, axes = canvas(len(rows), left=2.15, right=1.55, per_row=per_row)
-        set_scale(axes, scale, value, metric)
-        if rest is not None:
-            is_same = format_of(value, metric) == "ratio" and rest == 1
-            axes.axvline(rest, color=LIGHT["ink2"], lw=1.2)
-            _above(axes, rest, "same" if is_same else f"{rest_name} {format_value(rest, value, metric=metric)}")
-        for i, row in enumerate(rows):
-            draw_range(axes, i, row[value], row.get(low), row.get(high), row.get("verdict", "confirmed"), scale)
-        write_names(axes, names, [_row_words(row) for row in rows], {0})
-        write_values(axes, texts)
-        return to_svg(figure)
-
-
-def _above(axes, at: float, words: str) -> None:
-    """Write the name of an upright line above the axes."""
-    place = {"xycoords": axes.get_xaxis_transform(), "textcoords": "offset points", "annotation_clip": False}
-    axes.annotate(words, (at, 1), (0, 5), ha="center", size=NOTE_SIZE, color=LIGHT["ink2"], **place)
+    names, metric, under = [str(row[label]) for row in rows], rows[0].get("metric"), [_row_words(row) for row in rows]
+    per_row = 0.5 if any(len(wrap_name(name)) > 1 for name in names) else 0.44
+    n_lines = count_lines(names, under)
+    figure, axes = canvas(len(rows), 2.15, 1.55, per_row, n_lines=n_lines, is_narrow=is_narrow)
+    set_scale(axes, scale, value, metric)
+    if is_narrow:
+        axes.hlines(range(len(rows)), *scale[:2], color=LIGHT["line"], lw=0.8)
+    if rest is not None:
+        is_same = format_of(value, metric) == "ratio" and rest == 1
+        words = "same" if is_same else f"{rest_name} {format_value(rest, value, metric=metric)}"
+        draw_reference(axes, rest, len(rows), words, is_narrow)
+    for i, row in enumerate(rows):
+        draw_range(axes, i, row[value], row.get(low), row.get(high), row.get("verdict", "confirmed"), scale)
+    write_rows(axes, names, under, texts, {0}, is_narrow)
+    return to_svg(figure)
 
 
 def plot_ranges(
@@ -126,7 +119,7 @@ def plot_ranges(
     ends = [row.get(end) for row in rows for end in (low, high)]
     scale = nice_scale([*tops, rest, *(end for end in ends if not is_missing(end) and abs(end) <= bound)], kind)
     texts = [_interval_words(row, value, low, high) for row in rows]
-    svg = _draw_ranges(rows, (label, value, low, high), scale, rest, rest_name, texts)
+    drawings = draw_both(_draw_ranges, rows, (label, value, low, high), scale, rest, rest_name, texts)
     measure = column_name(str(metric) if value == "estimate" and not is_missing(metric) else value)
     finding = fill(rows[0], title) if title else f"{rows[0][label]} come first"
     odd = next(
@@ -135,18 +128,19 @@ def plot_ranges(
     against = f", against {rest_name}" if rest is not None else ""
     alt = f"Range chart: {measure.lower()} of {len(rows)} rows{against}. {finding}. {rows[odd][label]}: {texts[odd]}."
     return Chart(
-        name,
-        svg,
-        finding,
-        fill(rows[0], subtitle) if subtitle else f"{measure}; dot = estimate, bar = likely range",
-        fill(rows[0], caption) if caption else "",
-        alt,
+        name=name,
+        title=finding,
+        subtitle=fill(rows[0], subtitle) if subtitle else f"{measure}; dot = estimate, bar = likely range",
+        caption=fill(rows[0], caption) if caption else "",
+        alt=alt,
+        **drawings,
     )
 
 
-def _bars(axes, values: list[float], colours: list[str]) -> None:
+def _bars(axes, values: list[float], colours: list[str], is_narrow: bool) -> None:
     import seaborn
 
+    limits = axes.get_ylim()
     axes.set_yticks(range(len(values)))
     seaborn.barplot(
         x=values,
@@ -154,13 +148,31 @@ def _bars(axes, values: list[float], colours: list[str]) -> None:
         hue=[str(i) for i in range(len(values))],
         palette=colours,
         saturation=1,
-        width=0.5,
+        width=0.3 if is_narrow else 0.5,
         legend=False,
         errorbar=None,
         ax=axes,
     )
-    axes.set(xlabel="", ylabel="", yticks=[])
+    axes.set(xlabel="", ylabel="", yticks=[], ylim=limits)
     axes.spines["bottom"].set_visible(False)
+
+
+def _draw_coverage(rows: list[dict], odd: list[bool], is_narrow: bool) -> str:
+    """Draw the rows of `plot_coverage` and return the SVG."""
+    figure, axes = canvas(len(rows), 2.15, 1.75, 0.3, n_lines=1, is_narrow=is_narrow)
+    colours = [LIGHT["verm" if is_odd else "rule"] for is_odd in odd]
+    _bars(axes, [row["coverage_rate"] for row in rows], colours, is_narrow)
+    set_scale(axes, (0, 1, [0, 0.25, 0.5, 0.75, 1], False), "coverage_rate", None)
+    draw_reference(axes, _COVERAGE_MINIMUM, len(rows), "80% is enough", is_narrow)
+    look = {"ls": "none", "ms": 5, "mfc": LIGHT["paper"], "color": LIGHT["ink2"], "mew": 1.1}
+    for i, row in enumerate(rows):
+        for outcome, marker in (("won", "o"), ("not_won", "D")):
+            share = row.get(f"coverage_{outcome}_rate")
+            if not is_missing(share):
+                axes.plot(share, i, marker=marker, clip_on=False, zorder=4, **look)
+    names = [column_name(row["attribute"]) for row in rows]
+    write_rows(axes, names, [""] * len(rows), [_coverage_words(row) for row in rows], set(), is_narrow)
+    return to_svg(figure)
 
 
 def plot_coverage(frame, title: str = "", caption: str = "", name: str = "coverage", needs="accounts") -> Chart:
@@ -188,40 +200,14 @@ def plot_coverage(frame, title: str = "", caption: str = "", name: str = "covera
         row["coverage_rate"] < _COVERAGE_MINIMUM or abs(gap) > _COVERAGE_GAP
         for row, gap in zip(rows, gaps, strict=True)
     ]
-    import matplotlib
-
-    with matplotlib.rc_context(RC):
-        figure, axes = canvas(len(rows), left=2.15, right=1.75, per_row=0.3)
-        _bars(axes, [row["coverage_rate"] for row in rows], [LIGHT["verm" if is_odd else "rule"] for is_odd in odd])
-        axes.set_ylim(len(rows) - 0.5, -0.5)
-        set_scale(axes, (0, 1, [0, 0.25, 0.5, 0.75, 1], False), "coverage_rate", None)
-        axes.axvline(_COVERAGE_MINIMUM, color=LIGHT["ink2"], lw=1.2)
-        _above(axes, _COVERAGE_MINIMUM, "80% is enough")
-        for i, row in enumerate(rows):
-            for outcome, marker in (("won", "o"), ("not_won", "D")):
-                share = row.get(f"coverage_{outcome}_rate")
-                if not is_missing(share):
-                    axes.plot(
-                        share,
-                        i,
-                        ls="none",
-                        marker=marker,
-                        ms=5,
-                        mfc=LIGHT["paper"],
-                        color=LIGHT["ink2"],
-                        mew=1.1,
-                        clip_on=False,
-                        zorder=4,
-                    )
-        write_names(axes, [column_name(row["attribute"]) for row in rows], [""] * len(rows), set())
-        write_values(axes, [_coverage_words(row) for row in rows])
-        svg = to_svg(figure)
+    drawings = draw_both(_draw_coverage, rows, odd)
     finding = fill(rows[-1], title) if title else _coverage_finding(rows, odd)
     alt = (
         f"Bar chart: share filled in of {len(rows)} attributes. {finding}. Least filled: "
         f"{column_name(rows[-1]['attribute'])}, {_coverage_words(rows[-1])}."
     )
-    return Chart(name, svg, finding, "Share of accounts with a value; ring = won, diamond = not won", caption, alt)
+    subtitle = "Share of accounts with a value; ring = won, diamond = not won"
+    return Chart(name=name, title=finding, subtitle=subtitle, caption=caption, alt=alt, **drawings)
 
 
 def _coverage_words(row: dict) -> str:
@@ -238,6 +224,18 @@ def _coverage_finding(rows: list[dict], odd: list[bool]) -> str:
     share = format_value(short[-1]["coverage_rate"], "coverage_rate")
     least = f"{column_name(short[-1]['attribute'])} is filled in for {share}"
     return least if len(short) == 1 else f"{len(short)} of {len(rows)} attributes have gaps; {least}"
+
+
+def _draw_population(names: list[str], values: list[float], total: float, column: str, is_narrow: bool) -> str:
+    """Draw the rows of `plot_population` and return the SVG."""
+    n_rows, under = len(names), [""] * len(names)
+    figure, axes = canvas(n_rows, 2.55, 1.35, 0.34, 0.12, count_lines(names, under), is_narrow)
+    colours = [LIGHT["blue" if i == n_rows - 1 else "control"] for i in range(n_rows)]
+    _bars(axes, values, colours, is_narrow)
+    set_scale(axes, nice_scale(values, "count"), column, None)
+    texts = [f"{format_value(v, 'n')} · {format_value(v / total, 'share_rate')}" for v in values]
+    write_rows(axes, names, under, texts, {n_rows - 1}, is_narrow)
+    return to_svg(figure)
 
 
 def plot_population(
@@ -268,18 +266,10 @@ def plot_population(
     rows = frame.to_dict("records")
     values = [float(row[value]) for row in rows]
     total = max(values) or 1.0
-    import matplotlib
-
-    with matplotlib.rc_context(RC):
-        figure, axes = canvas(len(rows), left=2.55, right=1.35, per_row=0.34, top=0.12)
-        _bars(axes, values, [LIGHT["blue" if i == len(rows) - 1 else "control"] for i in range(len(rows))])
-        axes.set_ylim(len(rows) - 0.5, -0.5)
-        set_scale(axes, nice_scale(values, "count"), value, None)
-        write_names(axes, [str(row[label]) for row in rows], [""] * len(rows), {len(rows) - 1})
-        write_values(axes, [f"{format_value(v, 'n')} · {format_value(v / total, 'share_rate')}" for v in values])
-        svg = to_svg(figure)
+    drawings = draw_both(_draw_population, [str(row[label]) for row in rows], values, total, value)
     analysed, read = format_value(values[-1], "n"), format_value(values[0], "n")
     finding = fill(rows[-1], title) if title else f"{analysed} of {read} are analysed"
     parts = "; ".join(f"{row[label]} {format_value(v, 'n')}" for row, v in zip(rows[1:-1], values[1:-1], strict=True))
     alt = f"Bar chart: what was read, left out and analysed. {finding}. Between them: {parts or 'nothing left out'}."
-    return Chart(name, svg, finding, "Rows read, left out for each reason, and analysed", caption, alt)
+    subtitle = "Rows read, left out for each reason, and analysed"
+    return Chart(name=name, title=finding, subtitle=subtitle, caption=caption, alt=alt, **drawings)

@@ -100,7 +100,7 @@ def format_of(column: str, metric: str | None = None) -> str:
         "accounts": "count",
         "won": "count",
     }
-    if words[0] == "n" or stem in ("rows", "count"):
+    if words[0] == "n" or stem in ("rows", "count", "hypotheses", "depth"):
         return "count"
     if words[0] == "gap" and words[-1] == "rate":
         return "points"

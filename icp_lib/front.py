@@ -2,271 +2,275 @@
 
 from __future__ import annotations
 
-from icp_lib.display import shared_note
-from icp_lib.formats import UNITS, column_name, format_interval, format_of, format_range, format_value, is_missing
-from icp_lib.marks import (
-    VERDICTS,
-    axis,
-    nice_scale,
-    place,
-    range_bar,
-    status_mark,
-    verdict_key,
-    verdict_mark,
-    verdict_sentence,
-)
+from icp_lib.cards import build_cards, describe_change, name_metric, safe
+from icp_lib.explorer import build_explorer
+from icp_lib.formats import is_missing
+from icp_lib.knowledge import group_claims
+from icp_lib.marks import range_bar, status_mark, verdict_mark, verdict_sentence
 from icp_lib.pages import render_template, shell
-from icp_lib.schemas import METRICS
-
-#: The headline figures in their order, and the number of the page that measures each.
-
+from icp_lib.timeline import build_timeline
 
 _READ_HELD = "Dot and bar: newer deals that were kept aside. Ring: what we saw when we first found it."
 _READ_FOUND = "Bar: likely range, widened for the number of groups looked at. Line: the rest."
+_MOST_WORDS = 90  # characters that "What first?" has room for
+_STYLES = ("page.css", "front.css")
+_KINDS = {"do": "Do", "stop": "Stop", "find out": "Find out"}
+_FAULTS = (("failed", "failed"), ("not measured", "not measured"), ("not produced", "skipped"))
 
 
-def _safe(html: str):
-    from markupsafe import Markup
-
-    return Markup(html)
-
-
-def _name(metric: str) -> object:
-    """Return a card's name; a defined metric carries its definition."""
-    from markupsafe import escape
-
-    if metric in METRICS:
-        return _safe(f'<span class="icp-term" data-metric="{metric}" title="">{escape(METRICS[metric].name)}</span>')
-    return column_name(metric)
-
-
-def _split_unit(text: str, kind: str) -> tuple[str, str]:
-    """Return the number and the words of its unit, which a card writes smaller."""
-    number, _, unit = text.partition(" ") if kind in UNITS else (text, "", "")
-    return number, unit
-
-
-def _missing_card(metric: str, note) -> dict:
-    return {
-        "name": _name(metric),
-        "number": "",
-        "unit": "",
-        "none": "Not measured",
-        "note": "No estimate in this quarter's data." if is_missing(note) else str(note),
-        "bar": _safe(range_bar(None, None, None, metric, (0, 1, [], False))),
-    }
-
-
-def _card(row: dict, verdict: str) -> dict:
-    """Return one headline figure: number, likely range, n, bar and comparison."""
-    metric, value = str(row["metric"]), row.get("estimate")
-    if is_missing(value):
-        return _missing_card(metric, row.get("note"))
-    low, high, rest = row.get("conf_low"), row.get("conf_high"), row.get("comparison")
-    kind = format_of("estimate", metric)
-    rest = None if is_missing(rest) or isinstance(rest, str) else float(rest)
-    scale = nice_scale([end for end in (value, low, high, rest) if not is_missing(end)], kind)
-    number, unit = _split_unit(format_value(value, "estimate", low, high, metric=metric), kind)
-    likely = format_range(low, high, "estimate", value, metric, unit=True)
-    words = str(row["comparison"]) if isinstance(row.get("comparison"), str) else ""
-    if rest is not None:
-        words = (
-            "same as the rest"
-            if kind == "ratio" and rest == 1
-            else f"the rest {format_value(rest, 'estimate', metric=metric)}"
-        )
-    unit = unit or ("a day" if metric == "margin_per_day" else "")
-    return {
-        "name": _name(metric),
-        "number": number,
-        "unit": unit,
-        "likely": f"likely {likely}" if likely else "",
-        "n": "" if is_missing(row.get("n")) else f"n = {format_value(row['n'], 'n')}",
-        "bar": _safe(range_bar(value, low, high, "estimate", scale, verdict, rest, metric=metric)),
-        "rest": words,
-        "rest_at": None if rest is None else round(place(rest, scale), 1),
-        "note": "" if is_missing(row.get("note")) else str(row["note"]),
-    }
-
-
-def _claim(row: dict, scales: dict, pages: list[dict], shared: str) -> dict:
-    """Return one claim as a line: words, bar, value with range, n and its page; a note shared by all stands above."""
-    metric = row.get("metric")
-    is_few = verdict_key(row["verdict"]) == "not enough data"
-    kind = format_of("estimate", metric)
-    value = None if is_few else row.get("estimate")
-    rest = 1.0 if kind == "ratio" else None
-    bar = (
-        range_bar(
-            value,
-            row.get("conf_low"),
-            row.get("conf_high"),
-            "estimate",
-            scales[kind],
-            row["verdict"],
-            rest,
-            row.get("estimate_found"),
-            metric,
-        )
-        if not is_missing(value)
-        else ""
-    )
-    words = format_interval(value, row.get("conf_low"), row.get("conf_high"), "estimate", metric)
-    if is_missing(value):
-        words = str(row["note"]) if not is_missing(row.get("note")) else "no figure"
-    number = str(row["claim_id"])[:2]
-    under = [column_name(str(metric))] if not is_missing(metric) else []
-    has_words = not is_missing(row.get("note")) and not is_missing(value) and row["note"] != shared
-    under += [str(row["note"])] if has_words else []
-    return {
-        "text": str(row["claim"]),
-        "under": "; ".join(under),
-        "bar": _safe(bar),
-        "value": words,
-        "n": "" if is_missing(row.get("n")) else format_value(row["n"], "n"),
-        "page": next((each for each in pages if each["number"] == number), None),
-    }
-
-
-def _groups(claims, pages: list[dict], shared: str) -> tuple[list[dict], str]:
-    """Return the claims by verdict, in the report's order, and the axis of their ratios."""
-    rows = [
-        {**row, "verdict": "untested" if is_missing(row.get("verdict")) else str(row["verdict"])}
-        for row in (claims.to_dict("records") if len(claims) else [])
-    ]
-    by_kind: dict[str, list] = {}
-    for row in rows:
-        ends = [row.get(name) for name in ("estimate", "conf_low", "conf_high", "estimate_found")]
-        by_kind.setdefault(format_of("estimate", row.get("metric")), []).extend(e for e in ends if not is_missing(e))
-    scales = {kind: nice_scale(values, kind) for kind, values in by_kind.items()}
-    groups = []
-    for key in VERDICTS:
-        found = [row for row in rows if verdict_key(row["verdict"]) == key]
-        if found:
-            sentence = (
-                verdict_sentence(key) if key != "explained by" else "The lead shrinks once like is compared with like."
-            )
-            groups.append(
-                {
-                    "word": "Explained by something else" if key == "explained by" else key.capitalize(),
-                    "mark": _safe(verdict_mark(key)),
-                    "sentence": sentence,
-                    "is_open": key in ("confirmed", "promising", "contradicted") or len(rows) <= 8,
-                    "claims": [_claim(row, scales, pages, shared) for row in found],
-                }
-            )
-    return groups, _safe(axis(scales["ratio"], "lift")) if "ratio" in scales else ""
-
-
-def _profile(profile: dict) -> tuple[dict, dict]:
-    """Return the profile's words and how sure we are; without a profile, what is missing."""
-    if not profile.get("name"):
-        why = "Page 07 did not run, so nothing names a profile."
-        empty = {"name": "No profile yet.", "quarter": "", "lead": str(profile.get("lead") or why)}
-        return empty, {
-            "mark": "",
-            "word": "Nothing to be sure of",
-            "sentence": "A profile needs one segment that holds.",
-        }
-    name = str(profile["name"]).rstrip(".") + "."
-    verdict = "untested" if is_missing(profile.get("verdict")) else str(profile["verdict"])
-    return (
-        {
-            "name": name[0].upper() + name[1:],
-            "lead": str(profile.get("lead") or ""),
-            "quarter": str(profile.get("quarter") or ""),
-        },
-        {"mark": _safe(verdict_mark(verdict)), "word": verdict.capitalize(), "sentence": verdict_sentence(verdict)},
-    )
-
-
-def _ran(pages: list[dict]) -> str:
-    """Return how many pages ran, and which failed or were skipped.
-
-    Examples
-    --------
-    >>> _ran([{"number": "00", "status": "ok"}, {"number": "06", "status": "failed"}])
-    '1 of 2 pages ran; 06 failed'
-    """
-    ran = [each for each in pages if each["status"] in ("ok", "warnings")]
-    words = [f"{len(ran)} of {len(pages)} pages ran"]
-    for status, word in (("failed", "failed"), ("not measured", "not measured"), ("not produced", "skipped")):
-        numbers = [each["number"] for each in pages if each["status"] == status]
-        words += [f"{', '.join(numbers)} {word}"] if numbers else []
-    return "; ".join(words)
-
-
-def render_front(context: dict, headline, claims, profile: dict) -> str:
-    """Return the front page of a quarter.
+def render_front(
+    context: dict,
+    headline,
+    claims,
+    profile: dict,
+    segments=None,
+    segments_all=None,
+    history=None,
+    actions=None,
+    versions: list[dict] | None = None,
+    segment_noise=None,
+    segment_search=None,
+) -> str:
+    """Return the front page of a quarter. Any table may be None or empty: the page says what is missing.
 
     Parameters
     ----------
     context : dict
-        As for `pages.render_page`.
-    headline : DataFrame
-        One row a figure: segment_id, segment, metric, estimate, conf_low, conf_high, conf_level, n, n_events,
-        comparison, method, note. May be empty.
+        As for `pages.render_page`; and, where there, report_status (draft or published), approval (what
+        ``approval.yml`` holds), version, versions (as `versions`), compared_with (words for the footer).
+    headline, history : DataFrame
+        As for `cards.build_cards`.
     claims : DataFrame
-        Rows of the `claims_<nn>` tables; `claim_id` starts with the number of its page. May be empty.
+        Rows of the `claims_<nn>` tables; `claim_id` starts with the number of its page.
     profile : dict
-        name (of the segment, ready for a sentence), verdict, lead (a sentence), quarter; and, where there, changed and
-        first, each a sentence. May be empty.
+        name (of the segment, ready for a sentence), verdict, lead (a sentence), quarter; and, where there, version,
+        exclusions (whom to refuse: words, or dicts with words), sign_offs (role, and name and at where signed),
+        changed and first, each a sentence.
+    segments, segments_all, segment_noise : DataFrame, optional
+        As for `explorer.build_explorer`.
+    segment_search : DataFrame, optional
+        hypotheses: how many groups each search looked at; the first row is that of the offered segments.
+    actions : DataFrame, optional
+        team (sales or marketing), kind (do, stop or find out), action (a sentence), evidence (a sentence), who, when,
+        page (number of the page it rests on).
+    versions : list of dict, optional
+        As for `timeline.build_timeline`.
     """
-    page = shell(context)
+    page = shell(context, styles=_STYLES, scripts=("page.js", "front.js", "explorer.js"))
     page["title"] = f"{page['company']}: ideal customer, {page['quarter']}"
     words, sure = _profile(profile)
-    answers = [
-        {"head": head, "words": str(profile[key])}
-        for head, key in (("What changed?", "changed"), ("What first?", "first"))
-        if profile.get(key)
-    ]
-    shared = shared_note(claims)
-    groups, scale_line = _groups(claims, page["pages"], shared)
-    verdict = str(profile.get("verdict") or "untested")
-    legend = range_bar(30, 20, 42, "n", (0, 60, [], False), verdict, rest=10)
-    legend = legend.replace('role="img"', 'aria-hidden="true"')
+    verdict = "untested" if is_missing(profile.get("verdict")) else str(profile["verdict"])
+    versions = versions or context.get("versions") or []
+    has_earlier = any(str(each["quarter"]) < page["quarter"] for each in versions)
+    groups, axis, shared = group_claims(claims, page["pages"])
+    steps, tasks = build_timeline(versions, page["quarter"]), _actions(actions, page["pages"])
     is_held = len(claims) > 0 and claims["holdout_p_adjusted"].notna().any()
     return render_template(
         "front.html.j2",
         page,
         profile=words,
         sure=sure,
-        answers=answers,
+        state=_state(context, profile),
+        answers=_answers(profile, headline, history, page["quarter"], has_earlier, tasks),
+        cards=build_cards(headline, history, page["quarter"], verdict, has_earlier)[:8],
+        legend=_legend(verdict),
+        tasks=tasks,
         groups=groups,
-        axis=scale_line,
+        axis=axis,
         shared=shared,
-        ran=_ran(page["pages"]),
-        is_said="pages ran" in page["status_words"],
-        legend=_safe(legend),
         how_to_read=_READ_HELD if is_held else _READ_FOUND,
-        cards=[_card(row, verdict) for row in headline.to_dict("records")],
+        explorer=build_explorer(segments, segments_all, segment_noise, _rest(headline), _looked(segment_search)),
+        steps=steps,
+        ran=_ran(page["pages"]),
+        compared_with=str(context.get("compared_with") or ""),
     )
 
 
+def _profile(profile: dict) -> tuple[dict, dict]:
+    """Return the profile's words and how sure we are; without a profile, what is missing."""
+    listed = profile.get("exclusions") or []
+    refused = [each if isinstance(each, str) else str(each.get("words") or "") for each in listed]
+    words = {"quarter": str(profile.get("quarter") or ""), "not_for_us": ", ".join(filter(None, refused))}
+    if not profile.get("name"):
+        why = "Page 07 did not run, so nothing names a profile."
+        sentence = "A profile needs one segment that holds."
+        return words | {"name": "No profile yet.", "lead": str(profile.get("lead") or why)}, {
+            "mark": "",
+            "word": "Nothing to be sure of",
+            "sentence": sentence,
+        }
+    name = str(profile["name"]).rstrip(".") + "."
+    verdict = "untested" if is_missing(profile.get("verdict")) else str(profile["verdict"])
+    sentence = verdict_sentence(verdict)
+    return (
+        words | {"name": name[0].upper() + name[1:], "lead": str(profile.get("lead") or "")},
+        {"mark": safe(verdict_mark(verdict)), "word": verdict[0].upper() + verdict[1:], "sentence": sentence},
+    )
+
+
+def _state(context: dict, profile: dict) -> dict:
+    """Return the words of the state line: draft or published, who signed and who did not, the profile's version."""
+    approval, listed = context.get("approval") or {}, profile.get("sign_offs") or []
+    people = approval.get("approved_by") or [each for each in listed if each.get("at")]
+    at = f", {approval['approved_at']}" if approval.get("approved_at") else ""
+    names = "; ".join(", ".join(str(each[key]) for key in ("name", "role", "at") if each.get(key)) for each in people)
+    missing = [str(each["role"]) for each in listed if not each.get("at")]
+    is_published = context.get("report_status") == "published"
+    version = context.get("version") or profile.get("version")
+    return {
+        "word": "Published." if is_published else "Draft.",
+        "signed": f"Signed by {names}{at}" if names else "" if is_published else "Nobody has signed it yet",
+        "missing": f"{len(missing)} of {len(listed)} sign-offs missing: {', '.join(missing)}"
+        if missing and not approval
+        else "",
+        "version": f"Profile version {version}" if version else "",
+    }
+
+
+def _answers(profile: dict, headline, history, quarter: str, has_earlier: bool, tasks: list[dict]) -> list[dict]:
+    """Return "What changed?" and "What first?": the profile's words, else those that the tables can back."""
+    changed, note = profile.get("changed"), ""
+    if not changed:
+        changed, note = _changed(headline, history, quarter, has_earlier)
+    doing = [each["action"] for task in tasks for each in task["items"] if each["kind"] == "Do"]
+    first = profile.get("first") or " ".join(doing[: 2 if len(" ".join(doing[:2])) <= _MOST_WORDS else 1])
+    answers = [{"head": "What changed?", "words": str(changed), "note": note}] if changed else []
+    return answers + ([{"head": "What first?", "words": str(first), "note": ""}] if first else [])
+
+
+def _changed(headline, history, quarter: str, has_earlier: bool) -> tuple[str, str]:
+    """Return the figures that moved beyond noise, as a sentence, and what is to be said of the others."""
+    metrics = [str(each) for each in headline["metric"]] if len(headline) else []
+    past = history.to_dict("records") if history is not None and len(history) else []
+    changes = {
+        metric: describe_change([each for each in past if each["metric"] == metric], quarter, metric, has_earlier)
+        for metric in metrics
+    }
+    moved = [
+        f"{name_metric(metric)}: {change['words'].partition(' since ')[0]}, {change['kind']}."
+        for metric, change in changes.items()
+        if change["kind"] in ("better", "worse")
+    ]
+    n_still = sum(change["kind"] == "noise" for change in changes.values())
+    if moved:
+        others = f"{n_still} other figure{' did' if n_still == 1 else 's did'} not move beyond noise."
+        return " ".join(moved), others if n_still else ""
+    if n_still:
+        return "Nothing beyond noise.", ""
+    if metrics and all(change["head"] == "First quarter" for change in changes.values()):
+        return "First quarter: nothing to compare with.", ""
+    return "", ""
+
+
+def _legend(verdict: str):
+    legend = range_bar(30, 20, 42, "n", (0, 60, [], False), verdict, rest=10)
+    return safe(legend.replace('role="img"', 'aria-hidden="true"'))
+
+
+def _rest(headline) -> float | None:
+    """Return what the rest earns a selling day, where the headline says it as a number."""
+    rows = headline.to_dict("records") if len(headline) else []
+    given = next((row.get("comparison") for row in rows if row["metric"] == "margin_per_day"), None)
+    try:
+        return None if is_missing(given) else float(given)
+    except ValueError:
+        return None
+
+
+def _looked(search) -> int | None:
+    """Return how many groups the search looked at, where its table says it."""
+    has = search is not None and len(search) and "hypotheses" in search.columns
+    return None if not has or is_missing(search["hypotheses"].iloc[0]) else int(search["hypotheses"].iloc[0])
+
+
+def _actions(actions, pages: list[dict]) -> list[dict]:
+    """Return the actions by team, each team's in the order Do, Stop, Find out; no table, no teams."""
+    rows = actions.to_dict("records") if actions is not None and len(actions) else []
+    teams = []
+    for team in ("sales", "marketing"):
+        mine = [row for row in rows if str(row["team"]).strip().casefold() == team]
+        items = [
+            {
+                "kind": word,
+                **{name: "" if is_missing(row.get(name)) else str(row[name]) for name in ("action", "evidence")},
+                "facts": [str(row[name]) for name in ("who", "when") if not is_missing(row.get(name))],
+                "page": _page(row.get("page"), pages),
+            }
+            for kind, word in _KINDS.items()
+            for row in mine
+            if str(row["kind"]).strip().casefold() == kind
+        ]
+        teams.append({"name": team.capitalize(), "items": items})
+    return teams if any(team["items"] for team in teams) else []
+
+
+def _page(number, pages: list[dict]) -> dict | None:
+    """Return the page of a number; a table from a file may hold it as 5 or 5.0."""
+    if is_missing(number):
+        return None
+    text = str(number).removesuffix(".0").zfill(2)[:2]
+    return next((each for each in pages if each["number"] == text), None)
+
+
+def _ran(pages: list[dict]) -> str:
+    """Return which pages failed, how many ran, and which were skipped.
+
+    Examples
+    --------
+    >>> _ran([{"number": "00", "status": "ok"}, {"number": "06", "status": "failed"}])
+    '06 failed; 1 of 2 pages ran'
+    """
+    numbers = {word: [each["number"] for each in pages if each["status"] == status] for status, word in _FAULTS}
+    ran = sum(each["status"] in ("ok", "warnings") for each in pages)
+    words = {word: f"{', '.join(found)} {word}" for word, found in numbers.items() if found}
+    said = [words.pop("failed", ""), f"{ran} of {len(pages)} pages ran", *words.values()]
+    return "; ".join(filter(None, said))
+
+
 def render_index(runs: list[dict], company: str) -> str:
-    """Return the list of all quarters, newest first.
+    """Return the list of all quarters: those whose last attempt failed first, then newest first.
 
     Parameters
     ----------
     runs : list of dict
-        quarter, status, status_words, headline (a sentence); and, where there, as_of, version, ran_at.
+        quarter; status (draft, published, or failed where a page of the report failed), status_words, headline (a
+        sentence); and, where there, as_of, version, ran_at, href (None where there is no report),
+        signed (lines), attempt (status, words, at: the last attempt where it failed and put nothing in place),
+        last_good (quarter and href of the last report that ran whole).
     company : str
         The company's name.
     """
-    page = shell({"company": company})
+    page = shell({"company": company}, styles=_STYLES)
     page["title"] = f"{company}: ideal customer profile, all quarters"
-    rows = [
-        {
-            "quarter": str(run["quarter"]),
-            "mark": _safe(status_mark(run["status"])),
-            "status_words": run.get("status_words") or run["status"].capitalize(),
-            "headline": run.get("headline") or "No profile in this quarter.",
-            "facts": [
-                f"{head} {run[key]}"
-                for head, key in (("As of", "as_of"), ("Profile version", "version"), ("Made", "ran_at"))
-                if run.get(key)
-            ],
-        }
-        for run in sorted(runs, key=lambda run: str(run["quarter"]), reverse=True)
-    ]
-    return render_template("index.html.j2", page, runs=rows)
+    rows = sorted((_run(run) for run in runs), key=lambda row: row["quarter"], reverse=True)
+    rows.sort(key=lambda row: not row["is_failed"])
+    failed = [row["quarter"] for row in rows if row["is_failed"]]
+    return render_template("index.html.j2", page, runs=rows, failed=failed)
+
+
+def _run(run: dict) -> dict:
+    """Return one quarter of the index."""
+    quarter, attempt, status = str(run["quarter"]), run.get("attempt") or {}, str(run.get("status") or "draft")
+    href = run.get("href", f"{quarter}/index.html")
+    is_failed = bool(attempt) or status == "failed"
+    words = run.get("status_words") or {"failed": "Failed", "ok": "Draft"}.get(status, status.capitalize())
+    mark = {"draft": "", "published": "ok"}.get(status, status)
+    facts = (("As of", "as_of"), ("Profile version", "version"), ("Made", "ran_at"), ("Signed by", "signed"))
+    good = run.get("last_good") or {}
+    return {
+        "quarter": quarter,
+        "href": str(href or ""),
+        "is_failed": is_failed,
+        "mark": safe(status_mark(mark)) if mark and not (attempt and not href) else "",
+        "status_words": str(words) if href else "No report of this quarter",
+        "headline": str(run.get("headline") or ("No profile in this quarter." if href else "")),
+        "attempt": str(attempt.get("words") or "The last attempt failed.") if attempt else "",
+        "attempt_at": str(attempt.get("at") or ""),
+        "attempt_mark": safe(status_mark("failed")) if attempt else "",
+        "last_good": good if good.get("quarter") != quarter else {},
+        "facts": [f"{head} {_joined(run[key])}" for head, key in facts if run.get(key)],
+    }
+
+
+def _joined(words) -> str:
+    return "; ".join(map(str, words)) if isinstance(words, (list, tuple)) else str(words)

@@ -6,6 +6,7 @@ Every mark carries its meaning in its shape and in words; colours are CSS variab
 from __future__ import annotations
 
 import math
+import re
 from html import escape
 
 from icp_lib.formats import format_of, format_range, format_value
@@ -30,12 +31,15 @@ TOKENS = {
     "tint-grey": ("#EDF0F3", "#232C35"),
 }
 
+#: Opacity of a likely range, light and dark: the same bar needs more of it on a dark page.
+FAINT = (0.3, 0.6)
+
 #: Verdict -> (colour token of mark and bar, the sentence that stands beside it), in the order of the report.
 VERDICTS = {
     "confirmed": ("blue", "Seen where we looked, and seen again in newer deals we had kept aside."),
     "promising": ("blue2", "Seen once. Newer deals point the same way, but luck could still explain it."),
     "contradicted": ("verm", "Newer deals, or a fairer comparison, point the other way."),
-    "untested": ("blue2", "Seen once. Not checked on newer deals yet."),
+    "untested": ("blue2", "Seen once. Too few newer deals to check it yet."),
     "explained by": ("control", "The lead shrinks below half once {} is compared like with like."),
     "not supported": ("control", "Enough deals to tell, and no lead that luck could not give."),
     "not enough data": ("control", "Below the minimum of deals and wins. Too few to print a figure."),
@@ -67,7 +71,7 @@ def verdict_sentence(verdict: str) -> str:
     Examples
     --------
     >>> verdict_sentence("untested")
-    'Seen once. Not checked on newer deals yet.'
+    'Seen once. Too few newer deals to check it yet.'
     """
     key = verdict_key(verdict)
     cause = str(verdict).strip()[len(key) :].strip() or "another attribute"
@@ -120,6 +124,58 @@ def status_mark(status: str) -> str:
         "failed": _stroke(_OCTAGON, verm, 1.5) + _stroke("M8 4.6v4M8 11.2v.1", verm, 1.7),
     }.get(status, _disc(f"fill:none;stroke:{grey};stroke-width:1.4", 6.2) + _stroke("M5.2 8h5.6", grey, 1.5))
     return _svg(body, STATUS_WORDS.get(status, status))
+
+
+def check_mark(is_passed: bool | None) -> str:
+    """Return the mark of one check of a claim: tick, cross, or a dashed ring where it was not made yet."""
+    if is_passed is None:
+        return _svg(_disc(f"fill:none;stroke:{paint('control')};stroke-width:1.5;stroke-dasharray:2.4 2", 5), "not yet")
+    path, colour, word = ("M3 8.6l3.2 3.2L13 4.6", "ink", "yes") if is_passed else ("M4 4l8 8M12 4l-8 8", "verm", "no")
+    return _svg(_stroke(path, paint(colour), 1.6), word)
+
+
+def meter(checks: list[bool | None]) -> str:
+    """Return a meter of one segment a check: full where it passed, crossed where it did not, empty where not made."""
+    width, parts = 100 / len(checks), []
+    for i, is_passed in enumerate(checks):
+        left, right = f"{i * width + 0.5:.1f}%", f"{(i + 1) * width - 0.5:.1f}%"
+        colour, thick = (paint("blue"), 8) if is_passed else (paint("control"), 1.5)
+        if is_passed is False:
+            colour, thick = paint("verm"), 2
+        parts.append(f'<line x1="{left}" x2="{right}" y1="8" y2="8" style="stroke:{colour};stroke-width:{thick}"/>')
+        if is_passed is False:
+            cross = _stroke("M-3.5-3.5l7 7M3.5-3.5l-7 7", colour, 2)
+            parts.append(f'<svg x="{(i + 0.5) * width:.1f}%" y="8" overflow="visible">{cross}</svg>')
+    words = f"{sum(check is True for check in checks)} of {len(checks)} checks passed"
+    return _strip("icp-meter", words, "".join(parts), 16)
+
+
+def _strip(name: str, words: str, body: str, height: int) -> str:
+    """Return a drawing as wide as its place, in words for a screen reader."""
+    return (
+        f'<span class="{name}" role="img" aria-label="{escape(words)}"><svg width="200" height="{height}" '
+        f'aria-hidden="true" focusable="false">{body}</svg></span>'
+    )
+
+
+def read_progress(note) -> tuple[int, int, str] | None:
+    """Return (have, needed, what) from a note of a group below the minimum, or None where it counts nothing.
+
+    Examples
+    --------
+    >>> read_progress("8 won of the 15 needed")
+    (8, 15, 'won')
+    """
+    found = re.match(r"([\d,]+) (won|deals) of the ([\d,]+) needed", str(note))
+    return (int(found[1].replace(",", "")), int(found[3].replace(",", "")), found[2]) if found else None
+
+
+def progress_bar(have: int, needed: int, what: str) -> str:
+    """Return how far a group is from the minimum that a figure needs, as a bar; its words in `aria-label`."""
+    share = 100 * min(1.0, have / needed)
+    body = f'<line x1="0" x2="100%" y1="10" y2="10" style="stroke:{paint("line")};stroke-width:6"/>'
+    body += f'<line x1="0" x2="{share:.2f}%" y1="10" y2="10" style="stroke:{paint("control")};stroke-width:6"/>'
+    return _strip("icp-bar icp-progress", f"{have:,} of {needed:,} {what}", body, 20)
 
 
 def nice_scale(values, kind: str) -> tuple[float, float, list[float], bool]:
@@ -208,7 +264,7 @@ def range_bar(
     """
     has = [number is not None and number == number for number in (value, low, high, rest, found)]
     colour = paint(VERDICTS[verdict_key(verdict)][0])
-    is_few = verdict_key(verdict) == "not enough data"
+    is_few, faint = verdict_key(verdict) == "not enough data", f"var(--faint,{FAINT[0]})"
     parts = [f'<line class="track" x1="0" x2="100%" y1="10" y2="10" style="stroke:{paint("line")}"/>']
     label = format_value(value, column, low, high, metric=metric) if has[0] else "not measured"
     if has[0] and (has[1] or has[2]):
@@ -216,7 +272,7 @@ def range_bar(
         dash = ' stroke-dasharray="4 3"' if is_few else ""
         parts.append(
             f'<line class="range" x1="{ends[0]:.2f}%" x2="{ends[1]:.2f}%" y1="10" y2="10"{dash} '
-            f'style="stroke:{colour};stroke-width:{1.5 if is_few else 6};stroke-opacity:{1 if is_few else 0.35}"/>'
+            f'style="stroke:{colour};stroke-width:{1.5 if is_few else 6};stroke-opacity:{1 if is_few else faint}"/>'
         )
         if not has[2] or high > scale[1] * (1 + 1e-9):
             parts.append(

@@ -13,20 +13,23 @@ from functools import cache
 from html import escape
 from importlib.resources import files
 
-from icp_lib.marks import STATUS_WORDS, TOKENS, status_mark
-from icp_lib.schemas import METRICS
+from icp_lib.marks import FAINT, STATUS_WORDS, TOKENS, status_mark
+from icp_lib.svg import as_text, make_anchor, render_figure, render_picture
+from icp_lib.terms import define_terms
 
 _HIDDEN_TAGS = {"parameters", "injected-parameters", "setup", "papermill-error-cell-tag"}
-_OURS = ('<div class="icp-table"', '<p class="icp-say', '<aside class="icp-sure"', '<div class="icp-missing"')
+_ASIDE, _SAID = '<aside class="icp-aside', ('<p class="icp-say', '<ul class="icp-says"')
+_OURS = ('<div class="icp-table"', '<div class="icp-missing"', _ASIDE, *_SAID)
 _MOST_COLUMNS = 5  # a table with more stretches into the margin where no note stands beside it
-_TERM = re.compile(r'<span class="icp-term" data-metric="([a-z0-9_]+)" title="[^"]*">([^<]*)</span>')
-_FONT = re.compile(r"font-family: [^;\"]+")
+_IN_SHORT = "in-short"
+_HEADING = re.compile(r'<h([1-6]) id="([^"]*)">(.*?)</h\1>')
 _PATH = re.compile(r"(?<![\w/.])(?:[A-Za-z]:)?(?:[\\/][\w.@~ -]*[\w.@~-])+[\\/]([\w.@~-]+)")
 
 
 def token_css() -> str:
     """Return the colour tokens as CSS: light, dark by the system or by the button, light on paper."""
-    light, dark = (";".join(f"--{name}:{pair[i]}" for name, pair in TOKENS.items()) for i in (0, 1))
+    tokens = TOKENS | {"faint": FAINT}
+    light, dark = (";".join(f"--{name}:{pair[i]}" for name, pair in tokens.items()) for i in (0, 1))
     return (
         f":root{{{light};color-scheme:light}}\n"
         f"@media (prefers-color-scheme:dark){{:root{{{dark};color-scheme:dark}}}}\n"
@@ -40,10 +43,11 @@ def _asset(name: str) -> str:
     return files("icp_lib.page").joinpath(name).read_text(encoding="utf-8")
 
 
-def _policy(script: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+def _policy(scripts: list[str]) -> str:
+    digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    named = " ".join(f"'sha256-{digest}'" for digest in digests)
     return (
-        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "
+        f"default-src 'none'; script-src {named}; style-src 'unsafe-inline'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
 
@@ -54,9 +58,17 @@ def _safe(html: str):
     return Markup(html)
 
 
-def shell(context: dict) -> dict:
-    """Return what the shell of a page needs: the context with defaults, marks, style, script and policy."""
-    script, status = _asset("page.js"), context.get("status", "ok")
+def shell(context: dict, styles: tuple[str, ...] = ("page.css",), scripts: tuple[str, ...] = ("page.js",)) -> dict:
+    """Return what the shell of a page needs: the context with defaults, marks, styles, scripts and policy.
+
+    Parameters
+    ----------
+    context : dict
+        As for `render_page`.
+    styles, scripts : tuple of str
+        Files of `icp_lib/page`, in their order; the policy names each script by its hash.
+    """
+    code, status = [_asset(name) for name in scripts], context.get("status", "ok")
     pages = [
         {
             **each,
@@ -77,118 +89,42 @@ def shell(context: dict) -> dict:
         "mark": _safe(status_mark(status)),
         "status_words": context.get("status_words") or STATUS_WORDS.get(status, ""),
         "is_demo": bool(context.get("is_demo")),
-        "js": script,
-        "css": token_css() + _asset("page.css"),
-        "csp": _policy(script),
-        "definitions": "",
+        "scripts": [_safe(each) for each in code],
+        "css": _safe(token_css() + "".join(map(_asset, styles))),
+        "csp": _policy(code),
+        "name": str(context.get("name", "")),
         "tables": [],
         "contents": [],
+        "parts": [],
         "next": pages[here + 1] if here is not None and here + 1 < len(pages) else None,
         "previous": pages[here - 1] if here else None,
         "here": pages[here] if here is not None else None,
     }
 
 
-def define_terms(html: str) -> str:
-    """Make every defined metric of a page a button, and add its definition once at the page's end.
-
-    Parameters
-    ----------
-    html : str
-        A page made by this package; the metrics' marks are those of `display.show`.
-    """
-    used = sorted({name for name, _ in _TERM.findall(html) if name in METRICS})
-    html = _TERM.sub(
-        lambda m: (
-            f'<button type="button" class="icp-term" popovertarget="def-{m[1]}" data-metric="{m[1]}">{m[2]}</button>'
-            if m[1] in METRICS
-            else m[2]
-        ),
-        html,
-    )
-    blocks = []
-    for name in used:
-        metric = METRICS[name]
-        facts = [("Counts", metric.numerator), ("Out of", metric.denominator), ("From", metric.window)]
-        rows = "".join(f"<dt>{head}</dt><dd>{escape(words)}</dd>" for head, words in facts if words)
-        blocks.append(
-            f'<div popover id="def-{name}" class="icp-def" role="tooltip"><b>{escape(metric.name)}</b>'
-            f"{escape(metric.sentence)}<code>{escape(metric.formula)}</code><dl>{rows}</dl></div>"
-        )
-    return html.replace("</body>", "".join(blocks) + "\n</body>")
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.casefold()).strip("-") or "part"
-
-
-def prepare_svg(svg: str, name: str, alt: str) -> str:
-    """Return a figure's SVG ready to stand in a page: colours as variables, the page's font, ids of its own, a name."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", svg, flags=re.DOTALL)
-    svg = svg.replace("xlink:href", "href")
-    svg = re.sub(r'\bid="', f'id="{name}-', svg)
-    svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", svg)
-    for token, (light, _) in TOKENS.items():
-        svg = re.sub(light, f"var(--{token})", svg, flags=re.IGNORECASE)
-    svg = _FONT.sub("font-family: var(--sans)", svg)
-    box = re.search(r'viewBox="([^"]*)"', svg)
-    head = f'<svg viewBox="{box[1] if box else "0 0 518.4 295.2"}" role="img" aria-label="{escape(alt)}">'
-    return re.sub(r"<svg\b[^>]*>", lambda _: head, svg, count=1)
-
-
-def _figure(svg: str, chart: dict, tables: list[str]) -> str:
-    """Return one figure as HTML: title, subtitle, drawing, caption with a link to its table."""
-    name, alt = _slug(str(chart.get("name", "figure"))), str(chart.get("alt", ""))
-    caption = [escape(str(chart["caption"]))] if chart.get("caption") else []
-    if f"{chart.get('name')}.csv" in tables:
-        caption.append(f'<a href="tables/{escape(str(chart["name"]))}.csv">Table (CSV)</a>')
-    return (
-        f'<figure class="icp-figure" id="figure-{name}"><p class="title">{escape(str(chart.get("title", "")))}</p>'
-        f'<p class="subtitle">{escape(str(chart.get("subtitle", "")))}</p>'
-        f'<div class="drawing" tabindex="0" role="group" aria-label="Figure">{prepare_svg(svg, name, alt)}</div>'
-        f"<figcaption>{' · '.join(caption)}</figcaption></figure>"
-    )
-
-
-def _text(value) -> str:
-    return "".join(value) if isinstance(value, list) else str(value)
-
-
-def _picture(data: dict, metadata: dict) -> str:
-    """Return a picture that no chart of ours made as an image: inert, with its words."""
-    kind = next(kind for kind in ("image/svg+xml", "image/png", "image/jpeg") if kind in data)
-    raw = _text(data[kind])
-    packed = base64.b64encode(raw.encode()).decode() if kind == "image/svg+xml" else raw.replace("\n", "")
-    alt = metadata.get("alt") or _text(data.get("text/plain", "Figure"))
-    return (
-        f'<figure class="icp-figure"><img src="data:{kind};base64,{escape(packed)}" alt="{escape(str(alt))}"></figure>'
-    )
-
-
-def _output_html(output, tables: list[str], has_note: bool) -> str:
+def _output_html(output, tables: list[str]) -> str:
     """Return one output of a cell as HTML, or an empty text where it does not belong on the page."""
     if output.output_type == "stream":
-        return f"<pre>{escape(_text(output.text))}</pre>" if output.name == "stdout" else ""
+        return f"<pre>{escape(as_text(output.text))}</pre>" if output.name == "stdout" else ""
     if output.output_type == "error":
         return ""
     data, metadata = output.data, output.metadata
     if metadata.get("icp") == "chart-text":
         return ""
     if metadata.get("icp") == "chart" and "image/svg+xml" in data:
-        return _figure(_text(data["image/svg+xml"]), metadata, tables)
-    html = _text(data.get("text/html", ""))
+        return render_figure(data, metadata, tables)
+    html = as_text(data.get("text/html", ""))
     if html.startswith(_OURS):
         name = re.match(r'<div class="icp-table" data-name="([\w-]+)"', html)
         if name and f"{name[1]}.csv" in tables:
             html = html.replace('<div class="icp-table"', f'<div class="icp-table" data-href="tables/{name[1]}.csv"', 1)
         columns = re.search(r'data-columns="(\d+)"', html[:300])
-        if columns and int(columns[1]) > _MOST_COLUMNS and not has_note:
-            html = html.replace('<div class="icp-table"', '<div class="icp-table wide"', 1)
+        if columns and int(columns[1]) > _MOST_COLUMNS:
+            html = html.replace('<div class="icp-table"', '<div class="icp-table many"', 1)
         return html
     if any(kind in data for kind in ("image/svg+xml", "image/png", "image/jpeg")):
-        return _picture(data, metadata)
-    return f"<pre>{escape(_text(data['text/plain']))}</pre>" if "text/plain" in data else ""
+        return render_picture(data, metadata)
+    return f"<pre>{escape(as_text(data['text/plain']))}</pre>" if "text/plain" in data else ""
 
 
 @cache
@@ -198,7 +134,7 @@ def _markdown():
 
     class Words(mistune.HTMLRenderer):
         def heading(self, text, level, **attrs):
-            anchor = _slug(re.sub(r"<[^>]+>", "", text))
+            anchor = make_anchor(re.sub(r"<[^>]+>", "", text))
             return f'<h{level} id="{anchor}">{text}</h{level}>\n'
 
         def image(self, text, url, title=None):
@@ -232,15 +168,20 @@ def clean_message(text: str) -> str:
     return _PATH.sub(r"\1", re.sub(r"\x1b\[[0-9;]*m", "", text)).strip()
 
 
-def _banner(head: str, message: str, what_to_do: str = "") -> str:
+def _banner(head: str, message: str, what_to_do: str = "", last_good: dict | None = None) -> str:
+    """Return the banner of a page that failed, with a link to the last quarter's page that did not."""
     rest = f" {escape(what_to_do)}" if what_to_do else ""
+    link = ""
+    if last_good:
+        words = f"See the page of {last_good['quarter']}, the last one that ran"
+        link = f'<p><a href="{escape(str(last_good["href"]))}">{escape(words)}</a></p>'
     return (
         f'<div class="icp-banner" role="alert">{status_mark("failed")}<div><p><b>{escape(head)}</b></p>'
-        f"<p>{escape(message)}{rest}</p></div></div>"
+        f"<p>{escape(message)}{rest}</p>{link}</div></div>"
     )
 
 
-def _failure(nb) -> str:
+def _failure(nb, last_good: dict | None) -> str:
     """Return the banner of the first error among all cells, or an empty text."""
     for cell in nb.cells:
         for output in cell.get("outputs", []):
@@ -251,49 +192,54 @@ def _failure(nb) -> str:
                         f"An error that no check foresaw: {output.ename}: {message}. "
                         "Open the notebook in JupyterLab to see the cell."
                     )
-                return _banner("This page failed. Below is what it had so far.", message)
+                return _banner("This page failed. Below is what it had so far.", message, "", last_good)
     return ""
 
 
-def _tidy(nb, tables: list[str]):
-    """Return the notebook's cells for the page: hidden ones dropped, words and outputs rendered into the metadata."""
-    kept, has_note = [], False
+def _code(source: str, is_quiet: bool) -> str:
+    """Return a cell's code, folded; a quiet one shows nothing until the switch opens all."""
+    lines = len(source.strip().splitlines())
+    words = f"Code, {lines} line{'' if lines == 1 else 's'}"
+    kind = "icp-code quiet" if is_quiet else "icp-code"
+    return f'<details class="{kind}"><summary>{words}</summary><pre><code>{escape(source)}</code></pre></details>'
+
+
+def _parts(nb, tables: list[str]) -> list[dict]:
+    """Return the page's parts, the opening and one for each heading: its blocks, and the notes for its margin."""
+    parts = [{"blocks": [], "notes": []}]
     for cell in nb.cells:
         if _HIDDEN_TAGS & set(cell.metadata.get("tags", [])):
             continue
         if cell.cell_type == "markdown":
-            cell.metadata["icp_html"] = _safe(_markdown()(cell.source))
-            has_note = has_note and not re.search(r"^##? ", cell.source, re.MULTILINE)
-            kept.append(cell)
+            for piece in re.split(r"(?=<h2 )", _markdown()(cell.source)):
+                if piece.startswith("<h2 ") and not piece.startswith(f'<h2 id="{_IN_SHORT}"'):
+                    parts.append({"blocks": [], "notes": []})
+                parts[-1]["blocks"].append(piece)
         elif cell.cell_type == "code":
-            outputs = [_output_html(output, tables, has_note) for output in cell.outputs]
-            has_note = has_note or any(html.startswith('<aside class="icp-sure"') for html in outputs)
-            lines = len(cell.source.strip().splitlines())
-            cell.metadata["icp_lines"] = f"{lines} line{'' if lines == 1 else 's'}"
-            cell.metadata["icp_outputs"] = [_safe(html) for html in outputs if html]
-            kept.append(cell)
-    nb.cells = kept
-    return nb
+            outputs = [html for html in (_output_html(output, tables) for output in cell.outputs) if html]
+            parts[-1]["notes"] += [html for html in outputs if html.startswith(_ASIDE)]
+            parts[-1]["blocks"] += [html for html in outputs if not html.startswith(_ASIDE)]
+            is_quiet = all(html.startswith((_ASIDE, *_SAID)) for html in outputs)
+            parts[-1]["blocks"] += [_code(cell.source, is_quiet)] if outputs else []
+    return [{name: [_safe(html) for html in pieces] for name, pieces in part.items()} for part in parts]
 
 
-def _contents(nb) -> list[dict]:
+def _contents(parts: list[dict]) -> list[dict]:
     """Return the h2 headings (id, text) and make every anchor the only one of its name."""
     contents, seen = [], set()
-    for cell in nb.cells:
-        if cell.cell_type != "markdown":
-            continue
 
-        def own(match):
-            level, anchor, text = match.groups()
-            number = next(i for i in range(1, 1000) if (anchor, i) not in seen)
-            seen.add((anchor, number))
-            anchor = anchor if number == 1 else f"{anchor}-{number}"
-            if level == "2":
-                contents.append({"id": anchor, "text": _safe(re.sub(r"<[^>]+>", "", text))})
-            lone = ' class="lone"' if anchor == "in-short" else ""
-            return f'<h{level} id="{anchor}"{lone}>{text}</h{level}>'
+    def own(match):
+        level, anchor, text = match.groups()
+        number = next(i for i in range(1, 1000) if (anchor, i) not in seen)
+        seen.add((anchor, number))
+        anchor = anchor if number == 1 else f"{anchor}-{number}"
+        if level == "2":
+            contents.append({"id": anchor, "text": _safe(re.sub(r"<[^>]+>", "", text))})
+        lone = ' class="lone"' if anchor == _IN_SHORT else ""
+        return f'<h{level} id="{anchor}"{lone}>{text}</h{level}>'
 
-        cell.metadata["icp_html"] = _safe(re.sub(r'<h([1-6]) id="([^"]*)">(.*?)</h\1>', own, cell.metadata["icp_html"]))
+    for part in parts:
+        part["blocks"] = [_safe(_HEADING.sub(own, html)) for html in part["blocks"]]
     return contents
 
 
@@ -318,7 +264,8 @@ def render_page(notebook, context: dict) -> str:
         company, quarter, as_of, status (ok, warnings, failed, not measured, not produced), status_words, run_id,
         fingerprint, currency, is_demo, name (the page's file stem), pages (list of file, number, title, status,
         status_words), tables (names of the CSV files this notebook saved); and, where wished, counts (words for the
-        state line, such as ``n = 4,949 deals``).
+        state line, such as ``n = 4,949 deals``) and last_good (quarter, href: this page in the last quarter in which
+        it ran, for the banner of one that failed).
 
     Returns
     -------
@@ -330,11 +277,11 @@ def render_page(notebook, context: dict) -> str:
 
     nb, page = copy.deepcopy(notebook), shell(context)
     page["tables"] = [f"{str(name).removesuffix('.csv')}.csv" for name in context.get("tables", [])]
-    page["banner"] = _safe(_failure(nb))
+    page["banner"] = _safe(_failure(nb, context.get("last_good")))
     page["kicker"], page["question"] = _question(nb, page)
-    nb = _tidy(nb, page["tables"])
-    page["contents"] = _contents(nb)
-    page["has_code"] = any(cell.metadata.get("icp_outputs") for cell in nb.cells)
+    page["parts"] = _parts(nb, page["tables"])
+    page["contents"] = _contents(page["parts"])
+    page["has_code"] = any('<details class="icp-code' in html for part in page["parts"] for html in part["blocks"])
     page["title"] = f"{page['question']} {page['company']}, {page['quarter']}"
     return _render(nb, page)
 
@@ -357,7 +304,7 @@ def render_missing_page(context: dict, message: str, what_to_do: str) -> str:
     page["title"] = f"{page['question']}: {page['company']}, {page['quarter']}"
     head = {"failed": "This page failed.", "not produced": "This page was not made."}.get(page["status"])
     if head:
-        page["banner"] = _safe(_banner(head, clean_message(message), what_to_do))
+        page["banner"] = _safe(_banner(head, clean_message(message), what_to_do, context.get("last_good")))
     else:
         page["banner"] = _safe(
             f'<div class="icp-missing"><p><b>{escape(clean_message(message))}</b></p><p>{escape(what_to_do)}</p></div>'

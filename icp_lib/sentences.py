@@ -1,4 +1,4 @@
-"""Sentences filled from a row, how sure we are of a claim, and what is said where something is missing."""
+"""Sentences filled from a row, and what is said where something is missing."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from html import escape
 
 from icp_lib.checks import DataError, check_in, hint
-from icp_lib.formats import format_interval, format_range, format_value, is_missing
-from icp_lib.marks import verdict_key, verdict_mark, verdict_sentence
+from icp_lib.formats import format_range, format_value, is_missing
+from icp_lib.marks import verdict_key, verdict_mark
 from icp_lib.schemas import TABLES
 
 
@@ -69,12 +69,18 @@ def missing(needs) -> Shown:
     return Shown(f'<div class="icp-missing"><p><b>{escape(head.rstrip("."))}.</b></p>{rest}</div>', text)
 
 
-def _as_row(row) -> Mapping | None:
-    """Return a Series, a mapping or a frame's only row as a mapping; None where there is no row."""
+def as_row(row, what: str = "fill") -> Mapping | None:
+    """Return a Series, a mapping or a frame's only row as a mapping; None where there is no row.
+
+    Raises
+    ------
+    DataError
+        A frame of several rows; `what` names the function that needs one.
+    """
     if hasattr(row, "columns"):
         if len(row) > 1:
             raise DataError(
-                f"say: one row is needed, the frame has {len(row)}. Take one: frame.iloc[0] or frame.head(1)."
+                f"{what}: one row is needed, the frame has {len(row)}. Take one: frame.iloc[0] or frame.head(1)."
             )
         return row.iloc[0].to_dict() if len(row) else None
     return row.to_dict() if hasattr(row, "to_dict") else dict(row) if row is not None else None
@@ -126,7 +132,7 @@ def fill(row, template: str, as_html: bool = False) -> str:
     >>> fill(row, "{segment} earn {margin_per_day} ({interval:margin_per_day}).")
     'Carriers earn €45 (38 to 51).'
     """
-    row, parts, is_bold = _as_row(row), [], False
+    row, parts, is_bold = as_row(row), [], False
     clean = escape if as_html else str
     for literal, name, spec, _ in string.Formatter().parse(template):
         for i, piece in enumerate(literal.split("**")):
@@ -140,74 +146,55 @@ def fill(row, template: str, as_html: bool = False) -> str:
     return "".join(parts)
 
 
-def say(row, template: str, needs=None) -> Shown:
-    """Show one sentence filled from a row, its verdict's mark in front where the row has one.
+def _pick_template(row: Mapping, template: str | Mapping[str, str]) -> str:
+    if isinstance(template, str):
+        return template
+    key = "" if is_missing(row.get("verdict")) else verdict_key(row["verdict"])
+    if key not in template and "" not in template:
+        raise DataError(
+            f"say: no sentence for the verdict '{key or 'none'}'. Add one under that word, or under '' for all others."
+        )
+    return template.get(key, template.get("", ""))
 
-    An empty frame shows what is missing. Fields: see `fill`.
+
+def _say_one(row: Mapping, template: str | Mapping[str, str], tag: str) -> tuple[str, str]:
+    """Return one sentence as (HTML, text), its verdict's mark in front."""
+    verdict, words = row.get("verdict"), _pick_template(row, template)
+    mark, word = ("", "") if is_missing(verdict) else (verdict_mark(verdict), f" ({verdict})")
+    has_mark = " has-mark" if mark else ""
+    html = f'<{tag} class="icp-say{has_mark}">{mark}<span>{fill(row, words, as_html=True)}</span></{tag}>'
+    return html, fill(row, words) + word
+
+
+def say(row, template: str | Mapping[str, str], needs=None) -> Shown:
+    """Show a sentence filled from a row, its verdict's mark in front; a frame of several rows becomes a list.
+
+    Parameters
+    ----------
+    row : Series, mapping or frame
+        An empty frame shows what is missing.
+    template : str or mapping
+        The sentence, its fields as for `fill`; or one sentence a verdict, ``{"confirmed": "...", "": "..."}``, the
+        one under ``""`` for all others.
+    needs : str or tuple of str, optional
+        What is missing when the frame is empty.
+
+    Raises
+    ------
+    DataError
+        A field that the row does not have, or a verdict without a sentence.
 
     Examples
     --------
     >>> say({"segment": "Carriers", "win_rate": 0.342, "verdict": "confirmed"}, "{segment} win {win_rate}.")
     Carriers win 34%. (confirmed)
     """
-    fields = _as_row(row)
-    if fields is None:
-        return missing(needs)
-    verdict = fields.get("verdict")
-    mark, word = ("", "") if is_missing(verdict) else (verdict_mark(verdict), f" ({verdict})")
-    has_mark = " has-mark" if mark else ""
+    if not hasattr(row, "columns"):
+        return Shown(*_say_one(as_row(row), template, "p"))
+    records = row.to_dict("records")
+    if len(records) < 2:
+        return Shown(*_say_one(records[0], template, "p")) if records else missing(needs)
+    lines = [_say_one(record, template, "li") for record in records]
     return Shown(
-        f'<p class="icp-say{has_mark}">{mark}<span>{fill(fields, template, as_html=True)}</span></p>',
-        fill(fields, template) + word,
+        f'<ul class="icp-says">{"".join(html for html, _ in lines)}</ul>', "\n".join(f"- {text}" for _, text in lines)
     )
-
-
-def _evidence(row: Mapping) -> list[tuple[str, str]]:
-    """Return the lines (head, words) that a claim's row can back."""
-    metric, lines = row.get("metric"), []
-    interval = format_interval(row.get("estimate"), row.get("conf_low"), row.get("conf_high"), "estimate", metric)
-    is_checked = not is_missing(row.get("holdout_p_adjusted"))
-    if verdict_key(row.get("verdict")) != "not enough data" and not is_missing(row.get("estimate")):
-        lines.append(("Newer deals" if is_checked else "Estimate", interval))
-        if not is_missing(row.get("estimate_found")) and row["estimate_found"] != row["estimate"]:
-            lines.append(
-                ("When found", f"{format_value(row['estimate_found'], 'estimate', metric=metric)}, optimistic")
-            )
-    if not is_missing(row.get("p_adjusted")):
-        looked = (
-            "" if is_missing(row.get("hypotheses")) else f", {format_value(row['hypotheses'], 'n')} groups looked at"
-        )
-        lines.append(("Chance of luck", format_value(row["p_adjusted"], "p_adjusted") + looked))
-    if is_checked:
-        lines.append(("Luck in newer deals", format_value(row["holdout_p_adjusted"], "p_adjusted")))
-    if not is_missing(row.get("n")):
-        lines.append(("Counted", f"n = {format_value(row['n'], 'n')}"))
-    return lines
-
-
-def how_sure(claim, needs=None) -> Shown:
-    """Show how sure we are of a claim: verdict, the sentence beside it, and the numbers behind it.
-
-    Parameters
-    ----------
-    claim : Series, mapping or frame of one row
-        A row of a `claims_<nn>` table. An empty frame shows what is missing.
-    """
-    row = _as_row(claim)
-    if row is None:
-        return missing(needs)
-    verdict = "untested" if is_missing(row.get("verdict")) else str(row["verdict"])
-    if verdict.strip() == "explained by" and not is_missing(row.get("explained_by")):
-        verdict = f"explained by {row['explained_by']}"
-    lines = _evidence(row)
-    items = "".join(f"<dt>{escape(head)}</dt><dd>{escape(words)}</dd>" for head, words in lines)
-    about = [str(row[key]) for key in ("claim", "note") if not is_missing(row.get(key))]
-    html = (
-        f'<aside class="icp-sure" aria-label="How sure are we?"><p class="head">How sure are we?</p>'
-        f'<p class="verdict">{verdict_mark(verdict)}<b>{escape(verdict.capitalize())}</b></p>'
-        f"<p>{escape(verdict_sentence(verdict))}</p><dl>{items}</dl>"
-        + "".join(f'<p class="about">{escape(words)}</p>' for words in about)
-        + "</aside>"
-    )
-    text = [f"How sure are we? {verdict.capitalize()}. {verdict_sentence(verdict)}"]
-    return Shown(html, "\n".join([*text, *(f"  {head}: {words}" for head, words in lines), *about]))

@@ -17,7 +17,8 @@ FLAGS = (
     "--disable-sync",
     "--no-first-run",
 )
-WIDTHS = {"laptop": 1440, "phone": 390}
+WIDTHS = {"laptop": 1440, "tablet": 1000, "phone": 390}
+MODES = (("laptop", "light"), ("laptop", "dark"), ("tablet", "light"), ("phone", "light"), ("phone", "dark"))
 
 
 def find_chromium() -> tuple[str | None, str | None]:
@@ -63,8 +64,14 @@ def save_screenshot(driver, path: Path) -> None:
     path.write_bytes(base64.b64decode(shot["data"]))
 
 
+def save_print(driver, path: Path) -> None:
+    """Write the open page as it would be printed on A4."""
+    paper = {"paperWidth": 8.27, "paperHeight": 11.69, "printBackground": False, "preferCSSPageSize": True}
+    path.write_bytes(base64.b64decode(driver.execute_cdp_cmd("Page.printToPDF", paper)["data"]))
+
+
 def main() -> None:
-    """Write one picture a page, width and theme, and print where."""
+    """Write one picture a page, width and theme, and each page as it is printed; print where."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("report", type=Path, help="folder of one quarter")
     parser.add_argument("out", type=Path, help="folder for the pictures")
@@ -74,13 +81,13 @@ def main() -> None:
     try:
         for page in list_pages(arguments.report):
             name = page.stem if page.parent == arguments.report.resolve() else "quarters"
-            for screen, width in WIDTHS.items():
-                for theme in ("light", "dark"):
-                    set_screen(driver, width, theme=theme)
-                    driver.get(page.as_uri())
-                    path = arguments.out / f"{name}-{screen}-{theme}.png"
-                    save_screenshot(driver, path)
-                    print(path)
+            for screen, theme in MODES:
+                set_screen(driver, WIDTHS[screen], theme=theme)
+                driver.get(page.as_uri())
+                path = arguments.out / f"{name}-{screen}-{theme}.png"
+                save_screenshot(driver, path)
+                print(path)
+            save_print(driver, arguments.out / f"{name}.pdf")
     finally:
         driver.quit()
 

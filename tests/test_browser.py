@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import json
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from screenshots import WIDTHS, list_pages, set_screen
 from selenium.webdriver import ActionChains, Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
 REPORT = Path(os.environ.get("ICP_REPORT") or Path(__file__).resolve().parents[1] / "reports" / "2026-Q3").resolve()
 PAGES = list_pages(REPORT)
 NOTEBOOK_PAGES = [page for page in PAGES if page.stem[:2].isdigit()]
+SCREEN_PAGES = [page for page in PAGES if page.stem != "wall"]  # the page for the wall is made to be printed
 
 pytestmark = pytest.mark.skipif(not PAGES, reason="no report to look at: run `make report` or set ICP_REPORT")
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.stem}")
+every_screen_page = pytest.mark.parametrize("page", SCREEN_PAGES, ids=lambda page: f"{page.parent.name}/{page.stem}")
 every_notebook_page = pytest.mark.parametrize("page", NOTEBOOK_PAGES, ids=lambda page: page.stem)
 
 
@@ -61,7 +65,7 @@ def test_a_page_has_a_title_and_one_heading(opened):
 
 
 @every_page
-@pytest.mark.parametrize("width", WIDTHS.values())
+@pytest.mark.parametrize("width", [*WIDTHS.values(), 780, 1180])
 def test_a_page_is_no_wider_than_the_screen(opened, width):
     set_screen(opened, width)
     content, window = run(opened, "return [document.documentElement.scrollWidth, window.innerWidth]")
@@ -81,7 +85,7 @@ def test_every_link_inside_the_report_leads_somewhere(opened, page):
     assert [name for name in within if name not in ids] == []
 
 
-@every_page
+@every_screen_page
 def test_the_theme_button_changes_the_paper_and_back(opened):
     papers = []
     for _ in range(3):
@@ -93,6 +97,8 @@ def test_the_theme_button_changes_the_paper_and_back(opened):
 
 @every_notebook_page
 def test_code_is_hidden_until_the_switch_shows_it(opened):
+    if not opened.find_elements("css selector", ".icp-code"):
+        pytest.skip("this page has no code")
     visible_code = "return visible('.icp-code pre').length"
     counts = [run(opened, visible_code)]
     for _ in range(2):
@@ -102,14 +108,54 @@ def test_code_is_hidden_until_the_switch_shows_it(opened):
     assert counts[0] == counts[2] == 0
 
 
-@every_notebook_page
-def test_a_defined_metric_tells_its_definition_on_focus_and_escape_closes_it(opened):
-    definition = "return [...document.querySelectorAll(':popover-open')].map((each) => each.textContent.trim())"
-    if not run(opened, "visible('.icp-term[popovertarget]')[0]?.focus(); return visible('.icp-term').length"):
+OPEN = "return [...document.querySelectorAll(':popover-open')].map((each) => each.textContent.trim())"
+
+
+@pytest.fixture
+def term(opened):
+    """The first defined metric on the page."""
+    found = run(opened, "return visible('.icp-term[aria-describedby]')[0]")
+    if found is None:
         pytest.skip("this page shows no defined metric")
-    assert len(run(opened, definition)) == 1 and run(opened, definition)[0]
-    ActionChains(opened).send_keys(Keys.ESCAPE).perform()
-    assert run(opened, definition) == []
+    run(opened, "arguments[0].scrollIntoView({block: 'center'})", found)
+    return found
+
+
+def press(driver, *keys) -> None:
+    ActionChains(driver).send_keys(*keys).perform()
+
+
+def wait_until(driver, script: str, wanted) -> None:
+    WebDriverWait(driver, 5).until(lambda _: run(driver, script) == wanted)
+
+
+@every_notebook_page
+def test_a_definition_opens_on_focus_and_escape_closes_it(opened, term):
+    run(opened, "arguments[0].focus()", term)
+    assert len(run(opened, OPEN)) == 1 and run(opened, OPEN)[0]
+    press(opened, Keys.ESCAPE)
+    assert run(opened, OPEN) == []
+
+
+@every_notebook_page
+def test_a_definition_opens_on_hover_stays_under_the_pointer_and_closes_after_it(opened, term):
+    ActionChains(opened).move_to_element(term).perform()
+    assert len(run(opened, OPEN)) == 1
+    ActionChains(opened).move_to_element(opened.find_element("css selector", ":popover-open")).pause(0.5).perform()
+    assert len(run(opened, OPEN)) == 1, "a reader must be able to reach the link in it"
+    ActionChains(opened).move_to_element(opened.find_element("css selector", "h1")).perform()
+    wait_until(opened, OPEN, [])
+
+
+@every_notebook_page
+def test_a_tap_pins_a_definition_and_its_link_leads_to_the_glossary(opened, term):
+    address = opened.current_url
+    term.click()
+    assert opened.current_url == address
+    ActionChains(opened).move_to_element(opened.find_element("css selector", "h1")).pause(0.5).perform()
+    assert len(run(opened, OPEN)) == 1
+    press(opened, Keys.ESCAPE)
+    assert run(opened, OPEN) == []
 
 
 @pytest.fixture
@@ -154,3 +200,141 @@ def test_a_search_leaves_the_rows_that_hold_the_words(opened, table):
     search.clear()
     search.send_keys("no row holds these words")
     assert run(opened, shown, table) == []
+    run(opened, "visible('.icp-back', arguments[0])[0].click()", table)
+    assert len(run(opened, shown, table)) > 0 and run(opened, "return document.activeElement.type") == "search"
+
+
+@every_notebook_page
+def test_long_tables_are_folded_on_screen_and_whole_on_paper(opened):
+    rows = "return [...document.querySelectorAll('.icp-table')].map((t) => visible('tbody tr', t).length)"
+    limits = "return [...document.querySelectorAll('.icp-table')].map((table) => Number(table.dataset.rows))"
+    counts = "return [...document.querySelectorAll('.icp-table')].map((table) => Number(table.dataset.n))"
+    every, limit = run(opened, counts), run(opened, limits)
+    if not every:
+        pytest.skip("this page has no table")
+    assert run(opened, rows) == [min(pair) for pair in zip(every, limit, strict=True)]
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    assert run(opened, rows) == every
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+@every_screen_page
+def test_paper_has_no_controls_and_every_fold_open(opened):
+    closed = "return document.querySelectorAll('details:not([open], .menu, .icp-code)').length"
+    before = run(opened, closed)
+    run(opened, "dispatchEvent(new Event('beforeprint'))")
+    assert run(opened, closed) == 0
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    controls = "return visible('.tool, input, .icp-tools, .icp-sort, .switch, .skip, .menu, .contents').length"
+    assert run(opened, controls) == 0
+    wide = run(opened, "return [visible('.drawing.wide').length, document.querySelectorAll('.drawing.wide').length]")
+    assert wide[0] == wide[1]
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    run(opened, "dispatchEvent(new Event('afterprint'))")
+    assert run(opened, closed) == before
+
+
+@every_notebook_page
+def test_a_phone_sees_the_narrow_drawings_without_scrolling(opened):
+    drawn = "return [visible('.drawing.wide').length, visible('.drawing.narrow').length]"
+    wide, none = run(opened, drawn)
+    assert none == 0
+    set_screen(opened, WIDTHS["phone"])
+    assert run(opened, drawn) == [0, wide]
+    scrolled = "return visible('.drawing.narrow').filter((each) => each.scrollWidth > each.clientWidth + 1).length"
+    assert run(opened, scrolled) == 0
+
+
+@every_notebook_page
+def test_notes_stand_in_the_margin_and_under_their_finding_where_there_is_none(opened):
+    beside = """return visible('.part.noted').map((part) => {
+        const [body, margin] = ['.body', '.margin'].map((name) => part.querySelector(name).getBoundingClientRect());
+        return margin.left >= body.right && margin.top <= body.top + 30})"""
+    below = """return visible('.part.noted').map((part) => {
+        const [body, margin] = ['.body', '.margin'].map((name) => part.querySelector(name).getBoundingClientRect());
+        return margin.top >= body.bottom - 1})"""
+    assert all(run(opened, beside))
+    set_screen(opened, WIDTHS["tablet"])
+    assert all(run(opened, below)) and len(run(opened, below)) == len(run(opened, beside))
+
+
+@every_notebook_page
+def test_the_contents_mark_where_the_reader_is(opened):
+    here = "return [...document.querySelectorAll('.contents ol a[aria-current]')].map((link) => link.hash)"
+    hashes = run(opened, "return [...document.querySelectorAll('.contents ol a')].map((link) => link.hash)")
+    assert run(opened, here) == hashes[:1]
+    run(opened, "scrollTo(0, document.body.scrollHeight)")
+    wait_until(opened, here, hashes[-1:])
+
+
+@every_page
+def test_every_control_is_reached_by_the_keyboard_in_order_with_a_ring(opened):
+    """Tab goes through every link, button and field that can be seen, in the order of the page."""
+    wanted = run(
+        opened,
+        """window.walk = visible('a[href], button, input, summary, [tabindex="0"]').filter((each) => !each.disabled
+            && each.tabIndex >= 0 && !each.closest('[popover]'));
+        walk.forEach((each, i) => { each.dataset.walk = i; });
+        return walk.length""",
+    )
+    reached, bare = [], []
+    at = """const here = document.activeElement, style = getComputedStyle(here), dot = here.querySelector('.hit');
+        const ring = dot ? getComputedStyle(dot) : null;  // a point of a chart is ringed by a circle
+        return ring ? [here.dataset.walk, parseFloat(ring.strokeWidth), ring.stroke, here.outerHTML]
+            : [here.dataset.walk ?? null, parseFloat(style.outlineWidth), style.outlineStyle, here.outerHTML]"""
+    for _ in range(wanted + 40):
+        press(opened, Keys.TAB)
+        number, width, style, html = run(opened, at)
+        if number is None:
+            continue
+        if reached and int(number) <= reached[-1]:
+            break
+        reached.append(int(number))
+        bare += [html] if style == "none" or width < 2 else []
+    assert reached == list(range(wanted))
+    assert bare == []
+
+
+@every_screen_page
+def test_the_skip_link_is_first_and_leads_to_the_answer(opened):
+    press(opened, Keys.TAB)
+    assert run(opened, "return [document.activeElement.className, document.activeElement.hash]") == ["skip", "#main"]
+    assert run(opened, "return document.activeElement.getBoundingClientRect().width") > 20, "seen while it has focus"
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The script of axe-core, from whichever of the two packages this Python has."""
+    places = {"axe_selenium_python": "node_modules/axe-core/axe.min.js", "axe_core_python": "axe.min.js"}
+    found = [(find_spec(name), path) for name, path in places.items()]
+    package, path = next((spec, path) for spec, path in found if spec)
+    return (Path(package.submodule_search_locations[0]) / path).read_text(encoding="utf-8")
+
+
+@every_page
+@pytest.mark.parametrize(("screen", "theme"), [("laptop", "light"), ("laptop", "dark"), ("phone", "light")])
+def test_axe_finds_nothing(opened, page, axe, screen, theme):
+    set_screen(opened, WIDTHS[screen], theme=theme)
+    opened.get(page.as_uri())
+    opened.execute_script(axe)
+    script = """const done = arguments[arguments.length - 1];
+        axe.run(document, {resultTypes: ['violations']}).then((result) => done([result.passes.length,
+            ...result.violations.map((each) => `${each.id} (${each.impact}): ${each.nodes[0].html.slice(0, 120)}`)]))"""
+    passes, *violations = opened.execute_async_script(script)
+    assert violations == []
+    assert passes > 10, "axe looked at nothing"
+
+
+@pytest.mark.skipif(not (REPORT / "glossary.html").exists(), reason="this report has no glossary")
+@pytest.mark.parametrize("page", [REPORT / "glossary.html"], ids=["glossary"])
+def test_the_glossary_finds_words_and_offers_the_way_back(opened):
+    field = opened.find_element("css selector", ".icp-search")
+    every = run(opened, "return visible('.entry').length")
+    field.send_keys("selling day")
+    found = run(opened, "return visible('.entry').map((each) => each.textContent.toLowerCase())")
+    assert 0 < len(found) < every and all("selling day" in text for text in found)
+    field.clear()
+    field.send_keys("no entry holds these words")
+    assert run(opened, "return visible('.entry, .part:not(.opening)').length") == 0
+    run(opened, "visible('.icp-back')[0].click()")
+    assert run(opened, "return visible('.entry').length") == every

@@ -171,6 +171,9 @@ def test_everything_from_data_is_escaped():
     frame = pd.DataFrame({"segment": [EVIL], EVIL: [EVIL], "n_won": [3], "verdict": [EVIL], "note": [EVIL]})
     row = {"segment": EVIL, "verdict": EVIL, "claim": EVIL, "note": EVIL, "metric": EVIL, "n": 3}
     for html in (
+        display.aside(row, EVIL, "{segment}").html,
+        display.facts(row, {EVIL: "{segment}"}).html,
+        display.say(frame.assign(segment=EVIL), "{segment}").html,
         display.show(frame, caption=EVIL, name=EVIL).html,
         display.say(row, "{segment}" + "**<b>**").html,
         display.how_sure(row).html,
@@ -237,39 +240,33 @@ def test_unknown_field_names_the_closest(segments):
         display.say(segments.iloc[0], "{segmnt}")
     with pytest.raises(DataError, match=r"bar='margin_per_dy' is not a column. Did you mean 'margin_per_day'"):
         display.show(segments, bar="margin_per_dy")
-    with pytest.raises(DataError, match="one row is needed, the frame has 3"):
-        display.say(segments, "{segment}")
+    with pytest.raises(DataError, match=r"fill: one row is needed, the frame has 3. Take one"):
+        display.fill(segments, "{segment}")
 
 
-def test_how_sure_gives_the_numbers_behind_a_verdict():
-    claim = {
-        "claim": "Carriers are worth more.",
-        "metric": "lift",
-        "estimate": 2.7,
-        "conf_low": 2.2,
-        "conf_high": 3.2,
-        "n": 431,
-        "hypotheses": 3914,
-        "estimate_found": 2.9,
-        "p_adjusted": 0.001,
-        "holdout_p_adjusted": 0.0002,
-        "explained_by": None,
-        "verdict": "confirmed",
-        "note": None,
-    }
-    text = str(display.how_sure(claim))
-    for words in (
-        "Confirmed. Seen where we looked",
-        "Newer deals: 2.7× (2.2 to 3.2)",
-        "When found: 2.9×",
-        "n = 431",
-        "0.001, 3,914 groups looked at",
-    ):
-        assert words in text
-    few = {**claim, "verdict": "not enough data", "note": "8 of 15 won"}
-    assert "2.7" not in str(display.how_sure(few)) and "8 of 15 won" in str(display.how_sure(few))
-    rep = str(display.how_sure({**claim, "verdict": "explained by", "explained_by": "the rep"}))
-    assert "once the rep is compared like with like" in rep
+def test_several_rows_become_a_list_each_with_its_mark_and_its_verdict_s_sentence(segments):
+    shown = display.say(segments, {"confirmed": "{segment} lead.", "not enough data": "{note}.", "": "Not {segment}."})
+    assert str(shown).splitlines() == [
+        "- Carriers, 5-20 lead. (confirmed)",
+        "- Not Large retailers. (contradicted)",
+        "- 8 of 15 won. (not enough data)",
+    ]
+    tags = Tags(shown.html)
+    assert len(tags.find("ul", **{"class": "icp-says"})) == 1
+    assert len(tags.find("li", **{"class": "icp-say has-mark"})) == 3
+    assert [mark["aria-label"] for mark in tags.find("svg", role="img")] == list(segments["verdict"])
+    assert display.say(segments.head(1), "{segment}.").html == display.say(segments.iloc[0], "{segment}.").html
+    with pytest.raises(DataError, match=r"no sentence for the verdict 'contradicted'. Add one under that word, or"):
+        display.say(segments, {"confirmed": "{segment} lead."})
+
+
+def test_a_group_below_the_minimum_shows_how_far_it_is_and_no_figure(segments):
+    segments.loc[2, "note"] = "8 won of the 15 needed"
+    html = display.show(segments, bar="margin_per_day").html
+    bars = [attrs["aria-label"] for attrs in Tags(html).find("span", role="img")]
+    assert bars[-1] == "8 of 15 won" and "8 won of the 15 needed" in html
+    assert marks.read_progress("1,038 deals of the 1,050 needed") == (1038, 1050, "deals")
+    assert marks.read_progress("Known only for won deals") is None
 
 
 def test_every_verdict_has_its_own_shape():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from icp_lib import figures, marks
+from icp_lib.charts import NARROW
 from icp_lib.checks import DataError
 
 
@@ -55,7 +57,7 @@ def test_the_same_bytes_on_every_run(ranges):
 def test_only_token_colours_and_real_text(ranges):
     allowed = {light.lower() for light, _ in marks.TOKENS.values()}
     for chart in charts(ranges):
-        assert set(re.findall(r"#[0-9a-f]{6}\b", chart.svg)) <= allowed
+        assert set(re.findall(r"#[0-9a-f]{6}\b", chart.svg + chart.narrow)) <= allowed
         assert "<text" in chart.svg and "<dc:date>" not in chart.svg and "DejaVu Sans" in chart.svg
 
 
@@ -66,7 +68,7 @@ def test_finding_is_filled_from_the_data(ranges):
     assert "Large retailers: €10 (5 to 15)." in chart.alt
     assert coverage.title == "Region is filled in for 71%"
     assert population.title == "4,949 of 5,000 are analysed"
-    assert "8 of 15 won" in chart.svg and "the rest €17" in chart.svg
+    assert "the rest €17" in chart.svg
 
 
 def test_text_from_data_is_escaped(ranges):
@@ -103,3 +105,31 @@ def test_chart_publishes_words_drawing_words(ranges, monkeypatch):
     chart._ipython_display_()
     assert [metadata["icp"] for _, metadata in seen] == ["chart-text", "chart", "chart-text"]
     assert seen[1][0]["text/plain"] == chart.alt and seen[1][1]["name"] == "segments"
+    assert seen[1][0][NARROW] == chart.narrow and seen[1][0]["image/svg+xml"] == chart.svg
+
+
+def size_of(svg: str) -> tuple[float, float]:
+    return tuple(float(number) for number in re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups())
+
+
+def test_every_figure_is_drawn_again_for_a_phone(ranges):
+    for chart in charts(ranges):
+        wide, narrow = size_of(chart.svg), size_of(chart.narrow)
+        assert wide[0] == pytest.approx(7.2 * 72) and narrow[0] == pytest.approx(3.73 * 72, abs=0.01)
+        assert narrow[0] * 96 / 72 <= 390 - 2 * 16 + 0.1, "a phone of 390 px less its margins"
+        words = [set(re.findall(r"<text[^>]*>([^<]*)</text>", svg)) for svg in (chart.svg, chart.narrow)]
+        assert words[0] == words[1], "both say the same"
+
+
+def test_rows_of_a_narrow_figure_do_not_overlap(ranges):
+    heights = sorted({round(float(y)) for y in re.findall(r'<text [^>]*? y="([\d.]+)"', charts(ranges)[0].narrow)})
+    gaps = [below - above for above, below in itertools.pairwise(heights)]
+    assert len(gaps) > 4 and min(gaps) >= 10, "two lines of 8 to 9 points"
+
+
+def test_below_the_minimum_counts_stand_in_the_place_of_a_figure(ranges):
+    ranges.loc[3, "note"] = "8 won of the 15 needed"
+    assert "8 of 15 won" in figures.plot_ranges(ranges, title="x").svg
+    ranges.loc[3, "note"] = "Known only for won deals"
+    svg = figures.plot_ranges(ranges, title="x").svg
+    assert "8 of 15 won" not in svg and ">not enough data<" in svg

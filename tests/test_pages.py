@@ -12,6 +12,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from test_display import EVIL, Tags
 
 from icp_lib import display, figures, pages
+from icp_lib.charts import NARROW
 
 PAGES = [
     {
@@ -74,12 +75,13 @@ def stream(name, text):
 
 
 def chart_outputs(chart):
+    drawings = {"image/svg+xml": chart.svg, NARROW: chart.narrow, "text/plain": chart.alt}
     words = {"title": chart.title, "subtitle": chart.subtitle, "caption": chart.caption, "alt": chart.alt}
     return [
         new_output("display_data", data={"text/html": "<p>heading twice</p>"}, metadata={"icp": "chart-text"}),
         new_output(
             "display_data",
-            data={"image/svg+xml": chart.svg, "text/plain": chart.alt},
+            data=drawings,
             metadata={"icp": "chart", "name": chart.name, **words},
         ),
     ]
@@ -155,28 +157,53 @@ def test_headings_become_the_contents(notebook):
     assert len(ids) == len(set(ids))
 
 
-def test_figure_stands_in_the_page_with_tokens_and_alt(notebook):
-    html = pages.render_page(notebook, CONTEXT)
-    figure = re.search(r"<figure.*?</figure>", html, re.DOTALL)[0]
-    drawing = Tags(figure).find("svg", role="img")
-    assert len(drawing) == 1 and drawing[0]["aria-label"].startswith("Range chart:")
-    assert "var(--blue)" in figure and "#1f4fa8" not in figure.lower() and "var(--sans)" in figure
-    assert 'href="tables/segments.csv"' in figure and "<style" not in figure
-    assert all(one.startswith("segments-") for one in re.findall(r'\bid="([^"]*)"', figure[figure.index("<svg") :]))
-
-
 def test_table_has_what_the_script_needs(notebook):
     tags = Tags(pages.render_page(notebook, CONTEXT))
     table = next(attrs for _, attrs in tags.tags if attrs.get("class", "").startswith("icp-table"))
     assert table["data-href"] == "tables/segments.csv" and table["data-rows"] == "12"
-    assert tags.find("button", popovertarget="def-margin_per_day")
+    assert tags.find("a", href="glossary.html#margin_per_day")
     assert len(tags.find("div", id="def-margin_per_day")) == 1
+
+
+def test_what_only_a_script_can_do_is_hidden_without_one(notebook):
+    buttons = Tags(pages.render_page(notebook, CONTEXT)).find("button")
+    assert buttons and all("hidden" in attrs for attrs in buttons)
+
+
+def test_notes_stand_in_the_margin_of_the_part_they_belong_to(notebook):
+    claim = {"claim": "Carriers lead.", "verdict": "untested", "n": 431}
+    notebook.cells[6:6] = [
+        cell("icp.facts(row, lines)", result(display.facts({"n": 431}, {"Searched": "{n} groups"}))),
+    ]
+    notebook.cells[8:8] = [cell("icp.how_sure(claim)", result(display.how_sure(claim)))]
+    parts = pages.render_page(notebook, CONTEXT).split('<div class="part')[1:]
+    assert [part.count("<aside") for part in parts] == [1, 1, 0]
+    assert [part.startswith(" noted") for part in parts] == [True, True, False]
+    assert "Searched" in parts[0] and parts[0].index("lead.") < parts[0].index("<aside")
+    assert parts[1].index("<table") < parts[1].index("How sure are we?"), "under its finding where there is no margin"
+
+
+def test_headings_in_one_cell_begin_parts_of_their_own(notebook):
+    notebook.cells[-3].source = "Words first.\n\n## What would change our mind?\n\nA range.\n\n## Checks"
+    html = pages.render_page(notebook, CONTEXT)
+    parts = html.split('<div class="part')[1:]
+    assert len(parts) == 4 and "Words first." in parts[1] and "A range." in parts[2]
+    assert html.count('href="#checks"') == html.count('<h2 id="checks">') == 1
+
+
+def test_styles_and_scripts_are_those_asked_for_each_named_by_its_hash():
+    page = pages.shell(CONTEXT, styles=("page.css", "front.css"), scripts=("page.js", "explorer.js"))
+    assert len(page["scripts"]) == 2 and page["csp"].count("'sha256-") == 2
+    alone = pages.shell(CONTEXT)
+    assert page["css"].startswith(alone["css"]) and len(page["css"]) > len(alone["css"])
 
 
 def test_code_is_folded_with_its_length(notebook):
     html = pages.render_page(notebook, CONTEXT)
     assert "<summary>Code, 2 lines</summary>" in html and "<summary>Code, 1 line</summary>" in html
-    assert not [attrs for attrs in Tags(html).find("details", **{"class": "icp-code"}) if "open" in attrs]
+    folds = [attrs for attrs in Tags(html).find("details") if attrs.get("class", "").startswith("icp-code")]
+    assert len(folds) == 5 and not [attrs for attrs in folds if "open" in attrs]
+    assert [attrs["class"] for attrs in folds].count("icp-code quiet") == 1, "a sentence alone shows no fold"
     assert 'id="icp-code-switch"' in html
 
 
@@ -185,7 +212,10 @@ def test_failed_page_says_why_in_words_and_keeps_what_it_had(notebook):
     notebook.cells[8].outputs = [new_output("error", ename="DataError", evalue=message, traceback=["/home/ann/x.py"])]
     html = pages.render_page(notebook, {**CONTEXT, "status": "failed", "status_words": "Failed"})
     assert "This page failed." in html and "row 118, assignments.csv" in html and "/home/ann" not in html
-    assert "€45 (38 to 51)" in html
+    assert "€45 (38 to 51)" in html and "the last one that ran" not in html
+    good = {"quarter": "2026-Q2", "href": "../2026-Q2/01_segment_discovery.html"}
+    html = pages.render_page(notebook, {**CONTEXT, "status": "failed", "last_good": good})
+    assert 'href="../2026-Q2/01_segment_discovery.html">See the page of 2026-Q2, the last one that ran</a>' in html
     notebook.cells[8].outputs = [new_output("error", ename="KeyError", evalue="'arm'", traceback=[])]
     assert "An error that no check foresaw: KeyError: &#x27;arm&#x27;" in pages.render_page(notebook, CONTEXT)
 

@@ -50,12 +50,13 @@ def test_every_locked_package_has_hashes_and_no_address(lock):
 
 
 def test_environment_yml_names_the_same_packages_and_bounds(repo, direct):
-    listed = yaml.safe_load((repo / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
-    assert listed[-1] == {"pip": ["-e ."]}
-    conda = {need.name: need.specifier for need in map(Requirement, listed[:-1])}
-    python = conda.pop("python")
-    assert conda.pop("pip") == ""
-    assert conda == {name: need.specifier for name, need in direct.items()}
+    *listed, by_pip = yaml.safe_load((repo / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
+    assert by_pip["pip"][-1] == "-e ."
+    needs = [*map(Requirement, listed), *map(Requirement, by_pip["pip"][:-1])]
+    bounds = {need.name: (need.specifier, str(need.marker)) for need in needs}
+    python, _ = bounds.pop("python")
+    assert bounds.pop("pip")[0] == ""
+    assert bounds == {name: (need.specifier, str(need.marker)) for name, need in direct.items()}
     project = tomllib.loads((repo / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert python == project["requires-python"]
 
@@ -150,6 +151,27 @@ def printed_arguments(tmp_path, words: str) -> list[str]:
     """What a program would be given for the words after ``icp_lib report``, as the shell splits them."""
     script = f"HOME='{tmp_path}'; for word in {words}; do printf '%s\\n' \"$word\"; done"
     return subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def test_a_publication_s_words_arrive_whole(make, tmp_path):
+    people, note = "Ann O'Roe, head of sales; Bo Li, CMO", "costs $5, not $(shell ls); was `x`"
+    commands = make("-n", "publish", "QUARTER=2026-Q3", f"APPROVED_BY={people}", f"NOTE={note}").stdout
+    words = commands.partition("icp_lib publish")[2].replace("\\\n", " ").strip()
+    expected = ["--quarter", "2026-Q3", "--data", "data/demo", "--approved-by", people, "--note", note]
+    assert printed_arguments(tmp_path, words) == expected
+
+
+def test_a_line_break_in_a_variable_is_refused(make):
+    result = make("report", "QUARTER=2026-Q1\n")
+    assert result.returncode == 2
+    assert "QUARTER= holds a line break; write it on one line." in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_force_is_one_or_nothing(make):
+    assert "--force" in make("-n", "report", "FORCE=1").stdout
+    assert "--force" not in make("-n", "report").stdout
+    assert "FORCE=yes is unknown; FORCE=1 or nothing." in make("report", "FORCE=yes").stderr
 
 
 @pytest.mark.parametrize("folder", ["~/acme", "~/my acme", "/data/my acme", "it's here", "a/~/b"])

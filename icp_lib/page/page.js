@@ -13,23 +13,76 @@
   const isDark = () => root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 
   function startTools() {
-    document.getElementById("icp-print")?.addEventListener("click", () => print());
+    const print = document.getElementById("icp-print");
     const theme = document.getElementById("icp-theme");
+    const code = document.getElementById("icp-code-switch");
+    [print, theme, code].forEach((each) => { if (each) each.hidden = false; });
+    print?.addEventListener("click", () => window.print());
     const name = () => theme?.setAttribute("aria-label", `Theme: ${isDark() ? "dark" : "light"}`);
     name();
     theme?.addEventListener("click", () => { root.dataset.theme = isDark() ? "light" : "dark"; store(root.dataset.theme); name(); });
-    const code = document.getElementById("icp-code-switch");
     code?.addEventListener("click", () => {
       const isOn = code.getAttribute("aria-checked") !== "true";
       code.setAttribute("aria-checked", String(isOn));
       code.querySelector("span").textContent = isOn ? "shown" : "hidden";
       all(".icp-code").forEach((each) => { each.open = isOn; });
     });
-    const menu = document.querySelector(".menu");
-    document.addEventListener("click", (event) => { if (menu && !menu.contains(event.target)) menu.open = false; });
-    document.addEventListener("keydown", (event) => { if (event.key === "Escape" && menu) menu.open = false; });
-    const contents = document.querySelector(".contents details");
-    if (contents && matchMedia("(max-width: 860px)").matches) contents.open = false;
+  }
+
+  function startMenu(menu) {
+    const close = () => {
+      if (menu.contains(document.activeElement)) menu.querySelector("summary").focus();
+      menu.open = false;
+    };
+    document.addEventListener("click", (event) => { if (!menu.contains(event.target)) menu.open = false; });
+    menu.addEventListener("focusout", (event) => { if (event.relatedTarget && !menu.contains(event.relatedTarget)) menu.open = false; });
+    document.addEventListener("keydown", (event) => { if (event.key === "Escape" && menu.open) close(); });
+  }
+
+  function startContents(contents) {
+    const narrow = matchMedia("(max-width: 860px)");
+    const fold = () => { contents.open = !narrow.matches; };
+    fold();
+    narrow.addEventListener("change", fold);
+    const links = new Map(all("ol a", contents).map((link) => [document.getElementById(decodeURIComponent(link.hash.slice(1))), link]));
+    const follow = () => {
+      const passed = [...links.keys()].filter((head) => head && head.getBoundingClientRect().top < innerHeight / 3);
+      const isEnd = innerHeight + scrollY >= document.documentElement.scrollHeight - 2;
+      const here = (isEnd ? [...links.keys()] : passed).at(-1) || links.keys().next().value;
+      links.forEach((link, head) => { head === here ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current"); });
+    };
+    addEventListener("scroll", follow, {passive: true});
+    follow();
+  }
+
+  function startPaper() {
+    let closed = [];
+    addEventListener("beforeprint", () => {
+      closed = all("details:not([open], .menu, .icp-code)");
+      closed.forEach((each) => { each.open = true; });
+    });
+    addEventListener("afterprint", () => closed.forEach((each) => { each.open = false; }));
+  }
+
+  /* A search field over things that hold words; when nothing is left it says so and offers the way back. */
+  function makeSearch(items, what, after) {
+    const field = Object.assign(make("input", "icp-search"), {type: "search", placeholder: `Search ${items.length} ${what}`});
+    field.setAttribute("aria-label", field.placeholder);
+    const none = make("div", "icp-none");
+    none.setAttribute("role", "status");
+    const search = () => {
+      const words = field.value.trim().toLowerCase();
+      items.forEach((item) => { item.hidden = !item.textContent.toLowerCase().includes(words); });
+      none.replaceChildren();
+      if (items.every((item) => item.hidden)) {
+        const back = button("icp-back", `Show all ${items.length} ${what}`);
+        back.addEventListener("click", () => { field.value = ""; search(); field.focus(); });
+        none.append(`Nothing matches \u201c${field.value.trim()}\u201d.`, back);
+      }
+      after();
+    };
+    field.addEventListener("input", search);
+    return [field, none];
   }
 
   const valueOf = (cell) => {
@@ -78,22 +131,13 @@
       if (head.classList.contains("bar")) return;
       const sort = button("icp-sort", "");
       sort.setAttribute("aria-label", `Sort by ${head.textContent.trim()}`);
-      head.append(sort);
+      head.classList.contains("num") ? head.prepend(sort) : head.append(sort);
       sort.addEventListener("click", () => { sortBy(table, head); fold(); });
     });
     if (rows.length > 5) {
-      const search = Object.assign(make("input", "icp-search"), {type: "search", placeholder: `Search ${rows.length} rows`});
-      search.setAttribute("aria-label", `Search ${rows.length} rows`);
-      const none = make("p", "icp-none");
-      none.setAttribute("role", "status");
+      const [field, none] = makeSearch(rows, "rows", fold);
+      tools.append(field);
       box.append(none);
-      search.addEventListener("input", () => {
-        const words = search.value.trim().toLowerCase();
-        rows.forEach((row) => { row.hidden = !row.textContent.toLowerCase().includes(words); });
-        none.textContent = rows.every((row) => row.hidden) ? `No row holds \u201c${search.value.trim()}\u201d.` : "";
-        fold();
-      });
-      tools.append(search);
     }
     if (rows.length > limit) {
       const more = button("icp-more", `All ${rows.length}`);
@@ -111,27 +155,44 @@
     box.prepend(tools);
   }
 
+  /* Hover and focus show a definition, a click or tap pins it; Esc, or a click elsewhere, closes it. */
   function startTerm(term) {
-    const words = document.getElementById(term.getAttribute("popovertarget"));
+    const words = document.getElementById(term.getAttribute("aria-describedby"));
     if (!words?.showPopover) return;
-    let pinned = false;
+    term.removeAttribute("title");
+    let pinned = false, later = 0;
+    const isIn = (element) => element === term || words.contains(element);
     const show = () => {
-      if (!words.matches(":popover-open")) words.showPopover();
+      clearTimeout(later);
+      if (!words.matches(":popover-open")) words.showPopover({source: term});
       const at = term.getBoundingClientRect();
       words.style.left = `${Math.max(8, Math.min(at.left, innerWidth - words.offsetWidth - 8))}px`;
       const below = at.bottom + 6;
       words.style.top = `${below + words.offsetHeight < innerHeight ? below : Math.max(8, at.top - words.offsetHeight - 6)}px`;
     };
     const hide = () => { if (!pinned && words.matches(":popover-open")) words.hidePopover(); };
+    const leave = (event) => { if (!isIn(event.relatedTarget)) { clearTimeout(later); later = setTimeout(hide, 200); } };
     words.addEventListener("toggle", (event) => { if (event.newState === "closed") pinned = false; });
     term.addEventListener("click", (event) => { event.preventDefault(); pinned = !pinned; pinned ? show() : hide(); });
     ["pointerenter", "focus"].forEach((name) => term.addEventListener(name, show));
-    ["pointerleave", "blur"].forEach((name) => term.addEventListener(name, hide));
+    words.addEventListener("pointerenter", () => clearTimeout(later));
+    [term, words].forEach((each) => { each.addEventListener("pointerleave", leave); each.addEventListener("focusout", leave); });
+  }
+
+  function startGlossary(head) {
+    const entries = all(".entry");
+    const heads = all(".part:not(.opening)");
+    const show = () => heads.forEach((part) => { part.hidden = all(".entry", part).every((entry) => entry.hidden); });
+    head.append(...makeSearch(entries, "words", show));
   }
 
   document.addEventListener("DOMContentLoaded", () => {
     startTools();
+    startPaper();
+    all(".menu").forEach(startMenu);
+    all(".contents details").forEach(startContents);
     all(".icp-table").forEach(startTable);
-    all(".icp-term[popovertarget]").forEach(startTerm);
+    all(".icp-term[aria-describedby]").forEach(startTerm);
+    all(".glossary .opening .body").forEach(startGlossary);
   });
 })();
