@@ -96,6 +96,7 @@ def estimate_group(members, frames: Frames) -> dict:
     open_deals = deals[deals["is_open"]]
     row |= {
         "margin_per_day_rest": day_rest,
+        "margin_per_opportunity_rest": deal_rest,
         "win_rate_rest": _win_rate(rest).value,
         "cycle_median_days_rest": _cycle(rest).value,
         "n_mature": len(mature),

@@ -6,7 +6,6 @@ import json
 
 import pandas as pd
 
-from icp_lib.rules import is_named
 from icp_lib.schemas import CLAIM_COLUMNS
 
 HEADLINE_COLUMNS = [
@@ -23,96 +22,110 @@ HEADLINE_COLUMNS = [
     "method",
     "note",
 ]
+NAN = float("nan")
 #: Verdicts that a profile may be led by.
 LEADING = ("confirmed", "promising", "untested")
 _METHODS = {
-    "margin_per_day": "lift × the rest's margin per day; Student t on log lift, by family, Bonferroni",
-    "margin_per_opportunity": "lift × the rest's margin per deal; Student t on log lift, by family, Bonferroni",
-    "lift": "ratio of standardised ratios; Student t on log lift, by family, Bonferroni",
+    "margin_per_day": "held-out lift × the rest's margin a day; Student t on log lift, by family, Bonferroni",
+    "margin_per_opportunity": "held-out lift × the rest's margin a deal; Student t on log lift, by family, Bonferroni",
+    "lift": "held-out ratio of standardised ratios; Student t on log lift, by family, Bonferroni",
     "win_rate": "Wilson, effective sample size by family",
     "cycle_median_days": "order statistics",
+    "share_of_margin": "Poisson bootstrap of families",
+    "reachable_accounts": "count",
 }
 
 
-def choose_best(levels: pd.DataFrame) -> pd.DataFrame:
-    """Return the one level to lead with, or no row: beyond luck, better than the rest, the highest lower bound.
+def choose_best(segments: pd.DataFrame) -> pd.DataFrame:
+    """Return the one segment to lead with, or no row: the first by verdict and held-out lower bound that is better.
+
+    What is new this quarter cannot lead: nothing newer has checked it.
 
     Parameters
     ----------
-    levels : DataFrame
-        `segment_levels`.
+    segments : DataFrame
+        `segments`, in its order.
     """
-    if levels.empty:
-        return levels
-    is_able = levels["verdict"].isin(LEADING) & levels["level"].map(is_named) & (levels["lift"] > 1)
-    order = ["lift_low", "segment_id"]
-    return levels[is_able].sort_values(order, ascending=[False, True], kind="stable").head(1)
+    lift = segments["holdout_lift"].fillna(segments["lift_found"])
+    is_able = segments["verdict"].isin(LEADING) & ~segments["is_emerging"].astype(bool) & (lift > 1)
+    return segments[is_able].head(1)
 
 
-def build_headline(best: pd.DataFrame, levels: pd.DataFrame, measure: str) -> pd.DataFrame:
+def build_headline(best: pd.DataFrame, measure: str) -> pd.DataFrame:
     """Return the headline figures of the leading segment, one row a metric: `headline`.
 
-    The lead was chosen among all levels tested, so the range of its lift is widened for their number (Bonferroni). A
-    figure that cannot be given stays, as missing with a note.
+    The lead is that of newer deals, its range widened for the length of the list. A figure that cannot be given stays,
+    as missing with a note.
 
     Parameters
     ----------
     best : DataFrame
-        One row of `segment_levels`, or none.
-    levels : DataFrame
-        `segment_levels`.
+        One row of `segments`, or none.
     measure : str
         The value measure in use; in money only where it is a margin.
     """
-    value = measure if measure.startswith("margin") else "lift"
-    n_tested = int(levels["p_adjusted"].notna().sum()) if len(levels) else 0
-    rows = []
-    for row in best.to_dict("records"):
-        rest = 1.0 if value == "lift" else row[value] / row["lift"]
-        ends = [rest * row["lift_joint_low"], rest * row["lift_joint_high"]]
-        few = f"{row['n_mature']:,} deals are a year old, {row['n_mature_won']:,} of them won: too few for a figure"
-        rows += [
-            [value, row[value], *ends, row["n_opportunities"], row["n_won"], rest, f"widened for {n_tested} levels"],
-            ["win_rate", *_with_ends(row, "win_rate"), row["n_mature"], row["n_mature_won"], row["win_rate_rest"], few],
-            ["cycle_median_days", *_with_ends(row, "cycle_median_days"), row["n_mature_won"], row["n_mature_won"],
-             row["cycle_median_days_rest"], few],
-        ]  # fmt: skip
+    rows = [row for each in best.to_dict("records") for row in _headline_rows(each, measure)]
     columns = ["metric", "estimate", "conf_low", "conf_high", "n", "n_events", "comparison", "note"]
     table = pd.DataFrame(rows, columns=columns)
-    table["note"] = table["note"].where(table["estimate"].isna() | (table["metric"] == value), "")
     for name in ("segment_id", "segment"):
         table[name] = best[name].iloc[0] if len(best) else ""
     return table.assign(conf_level=0.95, method=table["metric"].map(_METHODS))[HEADLINE_COLUMNS]
 
 
-def _with_ends(row: dict, name: str) -> list[float]:
-    return [row[name], row[f"{name}_low"], row[f"{name}_high"]]
+def _headline_rows(row: dict, measure: str) -> list[list]:
+    """The figures of one segment: value first, then what stands beside it."""
+    value = measure if measure.startswith("margin") else "lift"
+    rest = row[f"{value}_rest"] if value != "lift" else 1.0
+    is_held = row["holdout_lift"] == row["holdout_lift"]
+    ends = ("holdout_lift", "holdout_joint_low", "holdout_joint_high") if is_held else ("lift_found",)
+    figures = [rest * row[end] for end in ends] + [NAN] * (3 - len(ends))
+    n = row["holdout_n_opportunities"] if is_held else row["found_n_opportunities"]
+    won = row["holdout_n_won"] if is_held else row["found_n_won"]
+    few = f"{row['n_mature']:,.0f} deals are a year old, {row['n_mature_won']:,.0f} of them won: too few for a figure"
+    note = "" if is_held else "As found, which is optimistic: newer deals have not checked it"
+    return [
+        [value, *figures, n, won, rest, "No deal of the rest is a year old" if rest != rest else note],
+        *(
+            [name, row[name], row[f"{name}_low"], row[f"{name}_high"], row["n_mature"], row["n_mature_won"],
+             row[f"{name}_rest"], few if row[name] != row[name] else ""]
+            for name in ("win_rate", "cycle_median_days")
+        ),
+        ["share_of_margin", row["share_of_margin"], row["share_of_margin_low"], row["share_of_margin_high"],
+         row["n_opportunities"], row["n_won"], NAN, f"{row['deal_share_rate']:.0%} of all deals"],
+        ["reachable_accounts", row["reachable_accounts"], NAN, NAN, row["n_accounts"], NAN, NAN, ""],
+    ]  # fmt: skip
 
 
-def build_profile(best: pd.DataFrame, quarter: str, n_levels: int, measure_note: str = "") -> dict:
+def build_profile(best: pd.DataFrame, quarter: str, searched: pd.DataFrame, measure_note: str = "") -> dict:
     """Return the profile as it is written to ``profile.yml``: name, quarter, status, attributes, evidence.
 
     Parameters
     ----------
     best : DataFrame
-        One row of `segment_levels`, or none: then the profile has no name and says so.
+        One row of `segments`, or none: then the profile has no name and says so.
     quarter : str
-    n_levels : int
-        Levels that had enough data to be tested.
+    searched : DataFrame
+        `segment_search`: how many groups were searched.
     measure_note : str
         What a reader must know of the value measure.
     """
     row = best.iloc[0].to_dict() if len(best) else {}
-    nothing = f"{n_levels:,} groups were compared with the rest, and no lead is larger than luck gives."
-    lead = f"The best of {n_levels:,} groups, one trait at a time, on all deals so far. Not checked on newer deals yet."
+    n_searched = int(searched["hypotheses"].head(1).sum())
+    nothing = f"{n_searched:,} groups were searched. None has a lead that luck could not give."
+    leads = {
+        "confirmed": f"The best of {n_searched:,} groups in older deals, and seen again in newer deals kept aside.",
+        "promising": f"The best of {n_searched:,} groups. Newer deals point the same way; luck could still explain it.",
+        "untested": f"The best of {n_searched:,} groups in older deals. Too few newer deals to check it yet.",
+    }
+    empty = nothing if n_searched else "No group has enough deals to be searched."
     return {
         "name": row.get("segment", ""),
         "quarter": quarter,
         "status": "draft",
         "segment_id": row.get("segment_id", ""),
         "attributes": json.loads(row.get("conditions", "[]")),
-        "verdict": row.get("verdict", "not supported" if n_levels else "not enough data"),
-        "lead": lead if row else nothing if n_levels else "No group has enough deals and wins to be compared.",
+        "verdict": row.get("verdict", "not supported" if n_searched else "not enough data"),
+        "lead": leads[row["verdict"]] if row else empty,
         "note": measure_note,
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +18,11 @@ _UNNAMED = {
     "missing", "unknown", "n/a", "#n/a", "none", "null", "other", "others", "-", "?", "tbd", "(not set)", "not set",
     "not specified", "undefined", "miscellaneous",
 }  # fmt: skip
+#: What an attribute says of companies; a segment's name has them in this order, after its industry.
 _PHRASES = {
-    "industry": "{value} companies", "country": "Companies in {value}", "region": "Companies in {value}",
-    "city": "Companies in {value}", "technologies": "Companies that use {value}",
-    "buyer_role": "Companies with {value} as buyer", "lead_source": "Companies that come by {lower}",
+    "employees": "with {value} employees", "annual_revenue": "with annual revenue {value}",
+    "technologies": "that use {value}", "country": "in {value}", "region": "in {value}", "city": "in {value}",
+    "buyer_role": "where the {lower} buys", "lead_source": "that come by {lower}",
 }  # fmt: skip
 
 
@@ -36,9 +38,14 @@ class Segment:
 
     @classmethod
     def of(cls, *rules: dict) -> Segment:
-        """Make a segment that is named after its rules, in the order of the attributes' names."""
-        ordered = tuple(sorted(rules, key=lambda rule: (rule["attribute"], rule["op"])))
-        return cls(", ".join(describe_rule(rule) for rule in ordered), ordered)
+        """Make a segment that is named after its rules; the order in which they are given does not matter."""
+        ordered = sorted(rules, key=lambda rule: (rule["attribute"], rule["op"], str(rule.get("value"))))
+        return cls(describe_rules(ordered), tuple(ordered))
+
+    @classmethod
+    def from_json(cls, text: str) -> Segment:
+        """Make the segment whose rules `to_json` wrote."""
+        return cls.of(*json.loads(text))
 
     @property
     def segment_id(self) -> str:
@@ -48,6 +55,11 @@ class Segment:
     def to_json(self) -> str:
         """Return the rules as JSON, keys sorted."""
         return json.dumps(list(self.rules), sort_keys=True, ensure_ascii=False)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether a rule is about one item of a list, of which a company can have several."""
+        return any(rule["attribute"] == "technologies" or rule.get("of_list") for rule in self.rules)
 
     def describe(self) -> dict:
         """Return the columns by which a result table names it."""
@@ -89,27 +101,54 @@ def split_list(cell) -> list[str]:
     return [item.strip() for item in cell.split(";") if item.strip()] if isinstance(cell, str) else []
 
 
-def describe_rule(rule: dict) -> str:
-    """Say a rule in words.
+def describe_rules(rules: Sequence[dict]) -> str:
+    """Say in words which companies all rules hold for.
 
     Examples
     --------
-    >>> describe_rule({"attribute": "employees", "op": "between", "value": [5, 21]})
-    'Companies with 5 to 20 employees'
+    >>> describe_rules(({"attribute": "buyer_role", "op": "is", "value": "Owner"},
+    ...                 {"attribute": "employees", "op": "between", "value": [5, 21]}))
+    'Companies with 5 to 20 employees where the owner buys'
     """
+    places = {attribute: place for place, attribute in enumerate(_PHRASES)}
+    ordered = sorted(rules, key=lambda rule: places.get(rule["attribute"], places["country"] - 0.5))
+    nouns = [f"{_value_words(rule)} companies" for rule in ordered if _is_industry(rule)]
+    phrases = [_describe_rule(rule) for rule in ordered if not _is_industry(rule)]
+    return " ".join([nouns[0] if nouns else "Companies", *_join_alike(phrases)])
+
+
+def _join_alike(phrases: list[str]) -> list[str]:
+    """Say 'with A, B' in place of 'with A with B'."""
+    joined: list[str] = []
+    for phrase in phrases:
+        for start in ("that use ", "that ", "with "):
+            if joined and joined[-1].startswith(start) and phrase.startswith(start):
+                joined[-1] += f", {phrase.removeprefix(start)}"
+                break
+        else:
+            joined.append(phrase)
+    return joined
+
+
+def _is_industry(rule: dict) -> bool:
+    return rule["attribute"] == "industry" and rule["op"] != "missing"
+
+
+def _value_words(rule: dict) -> str:
+    if rule["op"] == "between":
+        return level_label(*rule["value"])
+    return " or ".join(map(str, rule["value"])) if rule["op"] == "in" else str(rule["value"])
+
+
+def _describe_rule(rule: dict) -> str:
+    """One rule as a phrase after 'companies'."""
     attribute = rule["attribute"].replace("_", " ")
     if rule["op"] == "missing":
-        return f"Companies with no {attribute} filled in"
-    if rule["op"] == "between":
-        label = level_label(*rule["value"])
-        return (
-            f"Companies with {label} employees" if attribute == "employees" else f"Companies with {attribute} {label}"
-        )
-    value = " or ".join(map(str, rule["value"])) if rule["op"] == "in" else str(rule["value"])
-    phrase = _PHRASES.get(rule["attribute"], "Companies with {attribute}: {value}")
-    return phrase.format(
-        value=value, lower=value[:1].lower() + value[1:] if not value.isupper() else value, attribute=attribute
-    )
+        return f"with no {attribute} filled in"
+    value = _value_words(rule)
+    plain = "with {attribute} {value}" if rule["op"] == "between" else "with {attribute}: {value}"
+    lower = value if value.split()[0].isupper() else value[:1].lower() + value[1:]
+    return _PHRASES.get(rule["attribute"], plain).format(value=value, lower=lower, attribute=attribute)
 
 
 def level_label(low: float | None, high: float | None) -> str:

@@ -92,7 +92,7 @@ def build_units(
     DataFrame
         account_id, family_id, created_at, quarter (-1 is the last, -2 the one before), m, d, e, is_won (within 365
         days), has_won (by as-of), days (to the win within 365 days, else NaN), is_mature (created at least 365 days
-        before as-of), is_open; sorted by account_id, created_at.
+        before as-of), is_open, owner_id and lead_source of the opportunity; sorted by account_id, created_at.
     """
     check_in(measure, MEASURES, "measure")
     if measure == "retention":
@@ -132,6 +132,8 @@ def _opportunity_units(opportunities, cutoff, measure, gross_margin_rate) -> pd.
             "days": closed.clip(lower=0).where(is_won),
             "is_mature": so_far >= WINDOW_DAYS,
             "is_open": table["status"] == "open",
+            "owner_id": table.get("owner_id"),
+            "lead_source": table.get("lead_source"),
         }
     )
 
@@ -169,6 +171,8 @@ def _retention_units(opportunities, revenue, cutoff) -> pd.DataFrame:
             "days": np.nan,
             "is_mature": True,
             "is_open": False,
+            "owner_id": None,
+            "lead_source": None,
         }
     )
 

@@ -1,0 +1,129 @@
+"""Is it something else? Each finding compared like with like, within every attribute that is not in its rule."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from icp_lib import groups, pooling, stats
+from icp_lib.rules import Segment
+from icp_lib.space import PLACEBOS, Space
+
+#: Columns of opportunities that every finding is compared within too, and what they are called.
+WITHIN_UNITS = {"owner_id": "the rep", "lead_source": "where the deal came from"}
+LEADER = "the leading segment"
+COLUMNS = ["segment_id", "segment", "within", "lift", "lift_pooled", "lift_pooled_low", "lift_pooled_high",
+           "share_left_rate", "comparable_rate", "n_strata", "judged"]  # fmt: skip
+
+
+def compare_within(space: Space, segments: list[Segment]) -> pd.DataFrame:
+    """Pool each segment's lift over the levels of every other attribute, over owners, lead sources and the leader.
+
+    Mantel-Haenszel rate ratios on all deals up to as-of, values capped at the 95th percentile; "half" is half of the
+    logarithm. Single levels are never tested.
+
+    Parameters
+    ----------
+    space : Space
+    segments : list of Segment
+        The first is the leader: the others are compared inside and outside of it, lest they borrow its lead.
+
+    Returns
+    -------
+    DataFrame
+        One row a segment and attribute: segment_id, segment, within, lift (not pooled), lift_pooled with its range,
+        share_left_rate (of the logarithm of the lift of the deals compared), comparable_rate, n_strata, judged
+        ('', 'explained', 'contradicted', 'not comparable'); the least that is left first.
+    """
+    units = space.frames.capped
+    cluster = pd.factorize(units["family_id"])[0]
+    strata = _build_strata(space)
+    ids = space.accounts["account_id"].to_numpy()
+    insides = [groups.find_units(units, ids[segment.mask(space.accounts)]) for segment in segments]
+    rows = []
+    for number, (segment, inside) in enumerate(zip(segments, insides, strict=True)):
+        crude = stats.estimate_lift(units["m"], units["e"], inside, cluster)
+        used = {_name_attribute(rule) for rule in segment.rules}
+        leader = {("", LEADER): insides[0].astype(int)} if number else {}
+        for (attribute, within), stratum in (strata | leader).items():
+            if attribute not in used:
+                pooled = pooling.estimate_pooled_ratio(units["m"], units["e"], inside, stratum, cluster)
+                rows.append(_describe(segment, within, crude, pooled))
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return table.sort_values(["segment_id", "share_left_rate", "within"], kind="stable", ignore_index=True)
+
+
+def _describe(segment: Segment, within: str, crude: stats.Estimate, pooled: pooling.Pooled) -> dict:
+    is_known = pooled.value > 0 and pooled.crude > 0 and pooled.crude != 1
+    return {
+        "segment_id": segment.segment_id,
+        "segment": segment.name,
+        "within": within,
+        "lift": crude.value,
+        "lift_pooled": pooled.value,
+        "lift_pooled_low": pooled.low,
+        "lift_pooled_high": pooled.high,
+        "share_left_rate": np.log(pooled.value) / np.log(pooled.crude) if is_known else np.nan,
+        "comparable_rate": pooled.comparable_rate,
+        "n_strata": pooled.n_strata,
+        "judged": pooling.judge_pooled(crude, pooled),
+    }
+
+
+def _name_attribute(rule: dict) -> str:
+    """The attribute of a rule as `Space.attribute` has it: each item of a list is one of its own."""
+    return f"{rule['attribute']}: {rule['value']}" if Segment.of(rule).is_list else rule["attribute"]
+
+
+def _build_strata(space: Space) -> dict[tuple[str, str], np.ndarray]:
+    """(attribute, its words) -> the level of each unit, missing being one; every item of a list is a yes or no."""
+    units = space.frames.capped
+    code = pd.Index(space.accounts["account_id"]).get_indexer(units["account_id"])
+    strata = {}
+    for name in dict.fromkeys(space.attribute):
+        attribute, _, item = name.partition(": ")
+        if attribute not in PLACEBOS:
+            member = space.membership[:, space.attribute == name]
+            level = np.where(member.any(axis=1), member.argmax(axis=1) + 1, 0)
+            strata[name, item or attribute.replace("_", " ")] = level[code]
+    for column, words in WITHIN_UNITS.items():
+        if units[column].notna().any():
+            strata.pop((column, column.replace("_", " ")), None)
+            strata[column, words] = pd.factorize(units[column])[0] + 1
+    return strata
+
+
+def estimate_without(space: Space, segments: list[Segment]) -> pd.DataFrame:
+    """What each condition adds: the lift of the segment without it, on all deals up to as-of.
+
+    Returns
+    -------
+    DataFrame
+        segment_id, segment, without (the condition), others (the segment that is left), lift, lift_without with its
+        range, n_opportunities; for segments of two conditions or more.
+    """
+    units = space.frames.units
+    ids = space.accounts["account_id"].to_numpy()
+    rows = []
+    for segment in (each for each in segments if len(each.rules) > 1):
+        lift = groups.estimate_units(units, groups.find_units(units, ids[segment.mask(space.accounts)])).value
+        for rule in segment.rules:
+            others = Segment.of(*(each for each in segment.rules if each is not rule))
+            inside = groups.find_units(units, ids[others.mask(space.accounts)])
+            left = groups.estimate_units(units, inside)
+            rows.append(
+                {
+                    "segment_id": segment.segment_id,
+                    "segment": segment.name,
+                    "without": Segment.of(rule).name,
+                    "others": others.name,
+                    "lift": lift,
+                    "lift_without": left.value,
+                    "lift_without_low": left.low,
+                    "lift_without_high": left.high,
+                    "n_opportunities": int(inside.sum()),
+                }
+            )
+    columns = ["segment_id", "segment", "without", "others", "lift", "lift_without", "lift_without_low",
+               "lift_without_high", "n_opportunities"]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
