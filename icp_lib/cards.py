@@ -7,7 +7,7 @@ from html import escape
 
 from icp_lib.formats import UNITS, column_name, format_of, format_range, format_value, is_missing
 from icp_lib.marks import nice_scale, paint, place, range_bar
-from icp_lib.schemas import METRICS
+from icp_lib.metrics import METRICS
 from icp_lib.stats import MIN_WON
 
 #: Figures of which less is better; of all others more is.

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from icp_lib.schemas import DATED_BY, METRICS, NEEDS, TABLES, WANTS, Column
+from icp_lib.metrics import METRICS
+from icp_lib.schemas import DATED_BY, NEEDS, TABLES, WANTS, Column
 from icp_lib.settings import Settings
 from icp_lib.template import build_template
 

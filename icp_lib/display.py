@@ -22,8 +22,8 @@ from icp_lib.formats import (
     stem_of,
 )
 from icp_lib.marks import axis, nice_scale, progress_bar, range_bar, read_progress, status_mark, verdict_mark
+from icp_lib.metrics import METRICS
 from icp_lib.notes import aside, facts, how_sure
-from icp_lib.schemas import METRICS
 from icp_lib.sentences import Shown, fill, missing, missing_words, say
 
 __all__ = [

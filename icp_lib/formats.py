@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import date
 
-from icp_lib.schemas import METRICS
+from icp_lib.metrics import METRICS
 
 SYMBOLS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "INR": "₹"}
 UNITS = {"days": "days", "months": "months"}

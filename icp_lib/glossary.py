@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from icp_lib.marks import STATUS_WORDS, VERDICTS, range_bar, status_mark, verdict_mark, verdict_sentence
+from icp_lib.metrics import METRICS
 from icp_lib.pages import render_template, shell
-from icp_lib.schemas import METRICS
 from icp_lib.stats import MIN_OPPORTUNITIES, MIN_WON
 from icp_lib.svg import make_anchor
 from icp_lib.terms import pick_facts

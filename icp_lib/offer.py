@@ -16,8 +16,9 @@ from icp_lib.discovery import (
     check_held_out,
     estimate_stability,
 )
+from icp_lib.metrics import METRICS
 from icp_lib.rules import Segment
-from icp_lib.schemas import CLAIM_COLUMNS, METRICS
+from icp_lib.schemas import CLAIM_COLUMNS
 from icp_lib.space import RECENT_QUARTERS, Space
 
 SEGMENT_COLUMNS = [

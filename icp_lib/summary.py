@@ -8,7 +8,7 @@ import textwrap
 from icp_lib.checks import check_in
 from icp_lib.formats import column_name, format_interval, format_value, is_missing
 from icp_lib.marks import VERDICTS, verdict_key, verdict_sentence
-from icp_lib.schemas import METRICS
+from icp_lib.metrics import METRICS
 
 WIDTH = 78
 #: Claims of one verdict that are told; the others are counted, so that the summary stays one page.

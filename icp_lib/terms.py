@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html import escape
 
-from icp_lib.schemas import METRICS, Metric
+from icp_lib.metrics import METRICS, Metric
 
 _TERM = re.compile(r'<span class="icp-term" data-metric="([a-z0-9_]+)" title="[^"]*">([^<]*)</span>')
 
@@ -15,7 +15,7 @@ def pick_facts(metric: Metric) -> list[tuple[str, str]]:
 
     Examples
     --------
-    >>> from icp_lib.schemas import METRICS
+    >>> from icp_lib.metrics import METRICS
     >>> pick_facts(METRICS["win_rate"])[:2]
     [('Counts', 'deals won within 365 days'), ('Out of', 'deals opened')]
     """

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from icp_lib.checks import DataError, check_in
-from icp_lib.schemas import METRICS
+from icp_lib.metrics import METRICS
 
 WINDOW_DAYS = 365
 MIN_WON_PER_QUARTER = 20

@@ -15,7 +15,7 @@ PACKAGE = Path(icp_lib.__file__).parent
 SOURCES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.glob("*.py")}
 LAYERS = (
     "checks",
-    "schemas settings transforms aliases recognition opening reading mapping feeding linking fx parsing "
+    "schemas metrics settings transforms aliases recognition opening reading mapping feeding linking fx parsing "
     "validation quarantine extract accounts demo",
     "stats rules value groups space search pruning permutation pooling power draws discovery disguise",
     "segments quality profile offer answers change realised",

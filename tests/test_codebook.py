@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from icp_lib import __main__ as commands
 from icp_lib import accounts, codebook, extract, run
 from icp_lib.checks import DataError
-from icp_lib.schemas import METRICS, NEEDS, TABLES
+from icp_lib.metrics import METRICS
+from icp_lib.schemas import NEEDS, TABLES
 from icp_lib.settings import Settings, load_settings
 from icp_lib.template import ROWS
 

@@ -10,7 +10,7 @@ from test_display import Tags
 from test_pages import CONTEXT
 
 from icp_lib import glossary, marks, stats
-from icp_lib.schemas import METRICS
+from icp_lib.metrics import METRICS
 
 
 @pytest.fixture(scope="module")

@@ -90,8 +90,24 @@ def test_names_read_as_words():
     assert {
         "Road freight companies",
         "Companies with 5 to 20 employees",
-        "Companies with Owner as buyer",
+        "Companies where the owner buys",
         "Companies with web shop: yes",
         "Companies with no industry filled in",
     } <= set(names)
     assert level_label(1, 2) == "1" and split_list(None) == []
+
+
+@pytest.mark.parametrize(("rules", "name"), [
+    ([("industry", "is", "Road freight"), ("employees", "between", [5, 21]), ("buyer_role", "is", "Owner")],
+     "Road freight companies with 5 to 20 employees where the owner buys"),
+    ([("web_shop", "is", "yes"), ("annual_revenue", "between", [800_000, 2_400_000]), ("region", "is", "North")],
+     "Companies with annual revenue 800,000 to 2,399,999, web shop: yes in North"),
+    ([("technologies", "is", "ERP"), ("technologies", "is", "Fuel card"), ("buyer_role", "is", "IT lead")],
+     "Companies that use ERP, use Fuel card where the IT lead buys"),
+    ([("industry", "missing", None), ("lead_source", "is", "Partner")],
+     "Companies with no industry filled in that come by partner"),
+])  # fmt: skip
+def test_several_rules_read_as_one_name(rules, name):
+    segment = Segment.of(*({"attribute": attribute, "op": op, "value": value} for attribute, op, value in rules))
+    assert segment.name == name
+    assert Segment.from_json(segment.to_json()) == segment

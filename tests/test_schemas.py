@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from icp_lib.checks import DataError
-from icp_lib.schemas import DATED_BY, METRICS, NEEDS, ROLES, TABLES, WANTS, check_trait
+from icp_lib.metrics import METRICS
+from icp_lib.schemas import DATED_BY, NEEDS, ROLES, TABLES, WANTS, check_trait
 from icp_lib.validation import ORDER
 
 KINDS = {"id", "text", "list", "flag", "integer", "number", "money", "time", "month"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from test_display import Tags
 
 from icp_lib import terms
-from icp_lib.schemas import METRICS
+from icp_lib.metrics import METRICS
 
 SPAN = '<span class="icp-term" data-metric="{}" title="old">{}</span>'
 
