@@ -30,7 +30,8 @@ class Found(NamedTuple):
         All that were looked at; level numbers of the space, padded with -1.
     candidates : DataFrame
         One row a conjunction that says more than each of its parents, the largest T first: number (row of
-        `conjunctions`), n_accounts, n_opportunities, n_won, lift, lift_capped, t, p_adjusted, has_placebo, is_offered.
+        `conjunctions`), n_accounts, n_opportunities, n_won, lift, lift_capped, t, p_adjusted, has_placebo, is_placebo
+        (nothing but), is_offered.
     noise : DataFrame
         n_opportunities, noise_50, noise_95: the best lift of a search without truth, by size of the group.
     draws : DataFrame
@@ -85,6 +86,7 @@ def search_part(
                             data.sums[:, COLUMN[f"e{ending}"]].sum())  # fmt: skip
     table = table.assign(number=np.arange(len(table)), t=luck.t, p_adjusted=luck.p)
     table["has_placebo"] = np.r_[space.is_placebo, False][found.levels].any(axis=1)
+    table["is_placebo"] = np.r_[space.is_placebo, True][found.levels].all(axis=1)
     candidates = table[keep & (luck.t > 0)].sort_values(["t", "number"], ascending=[False, True], ignore_index=True)
     candidates["is_offered"] = candidates["number"].isin(_offer(space, found.levels, candidates, part, beside))
     noise = _build_noise(luck, data)
@@ -152,7 +154,7 @@ def _build_draws(luck: permutation.Permuted, data: Part, candidates: pd.DataFram
 def _describe_search(space, data, part, depth, luck, candidates) -> pd.DataFrame:
     """One row: how much was searched, and what luck gave."""
     first = candidates.head(1)
-    placebo = candidates.loc[candidates["has_placebo"], "p_adjusted"]
+    placebo = candidates.loc[candidates["is_placebo"], "p_adjusted"]  # beside a real trait it borrows that one's lead
     return pd.DataFrame(
         {
             "part": part,

@@ -103,7 +103,7 @@ def test_names_read_as_words():
     ([("web_shop", "is", "yes"), ("annual_revenue", "between", [800_000, 2_400_000]), ("region", "is", "North")],
      "Companies with annual revenue 800,000 to 2,399,999, web shop: yes in North"),
     ([("technologies", "is", "ERP"), ("technologies", "is", "Fuel card"), ("buyer_role", "is", "IT lead")],
-     "Companies that use ERP, use Fuel card where the IT lead buys"),
+     "Companies that use ERP, Fuel card where the IT lead buys"),
     ([("industry", "missing", None), ("lead_source", "is", "Partner")],
      "Companies with no industry filled in that come by partner"),
 ])  # fmt: skip
