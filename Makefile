@@ -78,7 +78,7 @@ lint: .venv/stamp ## style of code and notebooks
 bench: .venv/stamp data/demo/icp.yml ## run bench/*.py in order and write their tables to docs/bench.md
 	@{ echo '# Benchmarks'; echo; \
 	  echo 'Written by `make bench`; see bench/README.md. Ratios travel between machines, seconds do not.'; \
-	  for script in $(filter-out bench/worlds.py,$(sort $(wildcard bench/*.py))); do \
+	  for script in $(filter-out bench/worlds.py bench/peers.py,$(sort $(wildcard bench/*.py))); do \
 	    echo "$$script ..." >&2; printf '\n## %s\n\n' "$$(basename "$$script" .py)"; \
 	    .venv/bin/python "$$script" || exit 1; \
 	  done; } > docs/.bench.md
