@@ -1,6 +1,6 @@
 """A finished report in a real browser: offline, quiet, no wider than the screen, and every control does its work.
 
-The report is `ICP_REPORT`, else the demo's ``reports/2026-Q3``.
+The report is `ICP_REPORT`: an older one that lies about would say nothing of today's code.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from screenshots import WIDTHS, list_pages, set_screen
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-REPORT = Path(os.environ.get("ICP_REPORT") or Path(__file__).resolve().parents[1] / "reports" / "2026-Q3").resolve()
-PAGES = list_pages(REPORT)
+REPORT = os.environ.get("ICP_REPORT")
+PAGES = list_pages(Path(REPORT).resolve()) if REPORT else []
 NOTEBOOK_PAGES = [page for page in PAGES if page.stem[:2].isdigit()]
 SCREEN_PAGES = [page for page in PAGES if page.stem != "wall"]  # the page for the wall is made to be printed
 
-pytestmark = pytest.mark.skipif(not PAGES, reason="no report to look at: run `make report` or set ICP_REPORT")
+pytestmark = pytest.mark.skipif(not PAGES, reason="no report to look at: set ICP_REPORT to the folder of a quarter")
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.stem}")
 every_screen_page = pytest.mark.parametrize("page", SCREEN_PAGES, ids=lambda page: f"{page.parent.name}/{page.stem}")
 every_notebook_page = pytest.mark.parametrize("page", NOTEBOOK_PAGES, ids=lambda page: page.stem)
@@ -325,8 +325,7 @@ def test_axe_finds_nothing(opened, page, axe, screen, theme):
     assert passes > 10, "axe looked at nothing"
 
 
-@pytest.mark.skipif(not (REPORT / "glossary.html").exists(), reason="this report has no glossary")
-@pytest.mark.parametrize("page", [REPORT / "glossary.html"], ids=["glossary"])
+@pytest.mark.parametrize("page", [page for page in PAGES if page.stem == "glossary"], ids=["glossary"][: len(PAGES)])
 def test_the_glossary_finds_words_and_offers_the_way_back(opened):
     field = opened.find_element("css selector", ".icp-search")
     every = run(opened, "return visible('.entry').length")

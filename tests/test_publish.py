@@ -195,7 +195,7 @@ def test_without_a_lead_beyond_luck_no_profile_is_named(tmp_path):
         frame.to_csv(folder / f"{name}.csv", index=False)
     site, whole = publish.make_report("2026-Q3", str(folder), str(tmp_path / "out"), say=lambda words: None)
     front = (site / "index.html").read_text(encoding="utf-8")
-    assert whole and "<h1>No profile yet.</h1>" in front and "no lead is larger than luck gives" in front
+    assert whole and "<h1>No profile yet.</h1>" in front and "None has a lead that luck could not give" in front
     assert "name: ''" in (site / "profile.yml").read_text(encoding="utf-8")
 
 
