@@ -75,8 +75,7 @@ def search_part(
     """
     data = build_part(space, part)
     levels = space.membership[data.rows]
-    minimum = {0: 1, COLUMN["n_opportunities"]: MIN_SUPPORT[part]}
-    found = search.search_conjunctions(levels, space.attribute, data.sums, depth=depth, minimum=minimum)
+    found = _search(space, data, levels, MIN_SUPPORT[part], depth)
     sums = dict(zip(SUMS, found.sums.T, strict=True))
     luck = _shuffle(data, levels, found.levels, n_draws)
     keep = pruning.prune_conjunctions(found, luck.t, sums["m_capped"], sums["e_capped"])
@@ -92,6 +91,15 @@ def search_part(
     noise = _build_noise(luck, data)
     return Found(data, found.levels, candidates, noise, _build_draws(luck, data, candidates),
                  _describe_search(space, data, part, depth, luck, candidates))  # fmt: skip
+
+
+def _search(space: Space, data: Part, levels: np.ndarray, least: int, depth: int) -> search.Conjunctions:
+    """Every conjunction with enough deals; levels with too few cost nothing, however many a trait has."""
+    counted = COLUMN["n_opportunities"]
+    able = np.flatnonzero(levels.T @ data.sums[:, counted] >= least)
+    minimum = {COLUMN["n_accounts"]: 1, counted: least}
+    found = search.search_conjunctions(levels[:, able], space.attribute[able], data.sums, depth=depth, minimum=minimum)
+    return found._replace(levels=np.r_[able, -1][found.levels])  # level numbers of the space; -1 stays no condition
 
 
 def _shuffle(data: Part, levels: np.ndarray, conjunctions: np.ndarray, n_draws: int) -> permutation.Permuted:
@@ -275,5 +283,5 @@ def estimate_power(space: Space, found: Found) -> pd.DataFrame:
     residual = np.concatenate([part.residual for part in parts])
     critical = float(found.about["t_critical"].iloc[0])
     lift = power.detectable_lift(residual, is_found, units["m"].to_numpy(), account, critical)
-    note = np.where(np.isnan(lift), "No lead of this size could have been confirmed", "")
+    note = np.where(np.isnan(lift), "Winning more often could not have confirmed a lead of this size", "")
     return pd.DataFrame({"account_share_rate": power.SHARES, "lift": lift, "note": note})

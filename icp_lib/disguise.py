@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from icp_lib import groups, pooling, stats
-from icp_lib.rules import Segment
+from icp_lib.rules import Segment, is_comparable
 from icp_lib.space import PLACEBOS, Space
 
 #: Columns of opportunities that every finding is compared within too, and what they are called.
@@ -20,7 +20,7 @@ def compare_within(space: Space, segments: list[Segment]) -> pd.DataFrame:
     """Pool each segment's lift over the levels of every other attribute, over owners, lead sources and the leader.
 
     Mantel-Haenszel rate ratios on all deals up to as-of, values capped at the 95th percentile; "half" is half of the
-    logarithm. Single levels are never tested.
+    logarithm. Single levels are never tested. Owners or sources known only for won deals are not comparable.
 
     Parameters
     ----------
@@ -76,7 +76,11 @@ def _name_attribute(rule: dict) -> str:
 
 
 def _build_strata(space: Space) -> dict[tuple[str, str], np.ndarray]:
-    """(attribute, its words) -> the level of each unit, missing being one; every item of a list is a yes or no."""
+    """(attribute, its words) -> the level of each unit, missing being one; every item of a list is a yes or no.
+
+    A rep who is written down only when a deal is won stands for the win itself: then each unit is a level of its own,
+    so that nothing is compared.
+    """
     units = space.frames.capped
     code = pd.Index(space.accounts["account_id"]).get_indexer(units["account_id"])
     strata = {}
@@ -89,7 +93,9 @@ def _build_strata(space: Space) -> dict[tuple[str, str], np.ndarray]:
     for column, words in WITHIN_UNITS.items():
         if units[column].notna().any():
             strata.pop((column, column.replace("_", " ")), None)
-            strata[column, words] = pd.factorize(units[column])[0] + 1
+            known = pd.DataFrame({column: units[column], "n_won": units["has_won"].astype(int), "n_opportunities": 1})
+            level = pd.factorize(units[column])[0] + 1
+            strata[column, words] = level if is_comparable(known, column) else np.arange(len(units))
     return strata
 
 

@@ -192,7 +192,8 @@ def _note(row, space: Space) -> str:
         inside = groups.find_units(space.frames.units, space.accounts.loc[row.rules.mask(space.accounts), "account_id"])
         counts = space.frames.units.loc[inside, "quarter"].value_counts()
         said = [f"{counts.get(-back, 0):,}" for back in range(RECENT_QUARTERS, 0, -1)]
-        notes.append(f"New: {', '.join(said[:-1])}, then {said[-1]} deals in the last {RECENT_QUARTERS} quarters")
+        start = "New" if counts.get(-1, 0) else "No deal in the newest quarter"
+        notes.append(f"{start}: {', '.join(said[:-1])}, then {said[-1]} deals in the last {RECENT_QUARTERS} quarters")
     if row.is_contradicted:
         notes.append("A fairer comparison points the other way")
     if row.is_filled_late:

@@ -1,0 +1,125 @@
+"""This quarter against the last: what did not change cancels, what did is seen."""
+
+from __future__ import annotations
+
+import companies
+import numpy as np
+import pandas as pd
+import pytest
+
+from icp_lib import change, draws, groups
+from icp_lib.rules import Segment
+
+N = 3000
+QUARTER = pd.Timestamp("2026-07-01")  # the cutoff of the quarter before
+LEADER = Segment.of({"attribute": "industry", "op": "is", "value": "Freight"})
+SHOP = Segment.of({"attribute": "shop", "op": "is", "value": "yes"})
+
+
+def build_company(rate_now: float | None = None, seed: int = 1) -> companies.Frames:
+    """Freight wins .45, the rest .2; deals that close in the last quarter at another rate where one is given."""
+    rng = np.random.default_rng(seed)
+    traits = {"industry": rng.choice(["Freight", "Retail"], N, p=[0.3, 0.7]), "shop": rng.choice(["yes", "no"], N)}
+    rate, days_ago = np.where(traits["industry"] == "Freight", 0.45, 0.2), rng.uniform(1, 500, N)
+    if rate_now is not None:
+        rate = np.where((traits["industry"] == "Freight") & (days_ago < 110), rate_now, rate)
+    return companies.simulate(traits, rate, seed=seed, days_ago=days_ago)
+
+
+def compare(frames, *segments, then=None) -> pd.DataFrame:
+    now = companies.build_space(frames, ["industry", "shop"])
+    before = companies.build_space(then or companies.cut(frames, QUARTER), ["industry", "shop"], cutoff=QUARTER)
+    return change.compare_quarters(now, before, name_segments(*segments))
+
+
+def name_segments(*segments) -> pd.DataFrame:
+    columns = ["segment_id", "segment", "conditions", "verdict"]
+    return pd.DataFrame([each.describe() | {"verdict": "confirmed"} for each in segments], columns=columns)
+
+
+def width(row) -> float:
+    return np.log(row["lift_change_high"] / row["lift_change_low"])
+
+
+def test_the_same_quarter_has_not_changed_at_all():
+    here = companies.build_space(build_company(), ["industry", "shop"])
+    table = change.compare_quarters(here, here, name_segments(LEADER))
+    row = table.iloc[0]
+    assert table.columns.tolist() == change.COLUMNS
+    assert row["lift_change"] == row["lift_change_low"] == row["lift_change_high"] == 1
+    assert (row["reading"], row["verdict"], row["segment"]) == ("Within noise", "confirmed", "Freight companies")
+
+
+def test_without_a_change_the_ratio_is_1_within_noise():
+    table = compare(build_company(), LEADER, SHOP)
+    assert (table["lift_change_low"] < 1).all() and (table["lift_change_high"] > 1).all()
+    assert (table["reading"] == "Within noise").all()
+    assert table["lift"].iloc[0] > 1.5 and table["lift_before"].iloc[0] > 1.5
+
+
+@pytest.mark.parametrize(("rate", "reading"), [(0.95, "Beyond noise: better"), (0.0, "Beyond noise: worse")])
+def test_a_planted_change_is_beyond_noise(rate, reading):
+    table = compare(build_company(rate), LEADER, SHOP)
+    assert table["reading"].tolist() == [reading, "Within noise"]
+    row = table.iloc[0]
+    assert row["lift_change"] == row["lift"] / row["lift_before"]
+    assert (row["lift_change"] > 1) == (rate > 0.45)
+
+
+def test_both_lifts_are_those_of_the_two_quarters():
+    frames = build_company()
+    row = compare(frames, LEADER).iloc[0]
+    for name, cutoff in (("lift_before", QUARTER), ("lift", companies.CUTOFF)):
+        here = companies.build_space(companies.cut(frames, cutoff), ["industry"], cutoff=cutoff)
+        units = here.frames.units
+        members = here.accounts.loc[here.accounts["industry"] == "Freight", "account_id"]
+        expected = groups.estimate_units(units, groups.find_units(units, members)).value
+        assert row[name] == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_range_is_that_of_the_draws_written_out():
+    """Families of two; every draw weighs the deals of both quarters by the same number of the family."""
+    accounts, opportunities = build_company()
+    frames = accounts.assign(family_id=[f"f{number // 2}" for number in range(N)]), opportunities
+    spaces = [
+        companies.build_space(companies.cut(frames, end), ["industry"], cutoff=end)
+        for end in (QUARTER, companies.CUTOFF)
+    ]
+    row = change.compare_quarters(spaces[1], spaces[0], name_segments(LEADER)).iloc[0]
+    lifts = []
+    for here in spaces:
+        units = here.frames.units.merge(here.accounts[["account_id", "industry"]], on="account_id")
+        weights = draws.draw_weights(units["family_id"], change.N_DRAWS).astype(float)
+        m, e = (weights * units[[name]].to_numpy() for name in ("m", "e"))
+        inside = (units["industry"] == "Freight").to_numpy()
+        lifts.append(m[inside].sum(0) / e[inside].sum(0) / (m[~inside].sum(0) / e[~inside].sum(0)))
+    expected = np.quantile(lifts[1] / lifts[0], [0.025, 0.975])
+    assert [row["lift_change_low"], row["lift_change_high"]] == pytest.approx(expected, rel=1e-9)
+
+
+def test_shared_draws_are_narrower_than_independent_ones(monkeypatch):
+    """Four fifths of the deals are in both quarters: weighed alike, what they bring cancels."""
+    shared = compare(build_company(), LEADER).iloc[0]
+    seeds = iter([1, 2])
+    real = draws.draw_weights
+    monkeypatch.setattr(change.draws, "draw_weights", lambda ids, n: real(ids, n, next(seeds)))
+    independent = compare(build_company(), LEADER).iloc[0]
+    assert shared["lift_change"] == independent["lift_change"] and next(seeds, None) is None
+    assert width(shared) < 0.6 * width(independent)
+
+
+def test_a_segment_that_was_not_there_has_nothing_to_be_compared_with():
+    frames = build_company()
+    is_old = frames[1]["created_at"] < QUARTER
+    freight = frames[1]["account_id"].isin(frames[0].loc[frames[0]["industry"] == "Freight", "account_id"])
+    without = frames[1][~(is_old & freight)]
+    row = compare((companies.count_deals(frames[0], without), without), LEADER).iloc[0]
+    assert row["reading"] == "Nothing to compare with" and row["lift"] > 1
+    assert np.isnan([row["lift_before"], row["lift_change"], row["lift_change_low"], row["lift_change_high"]]).all()
+
+
+def test_no_segment_and_no_quarter_before_give_words_not_errors():
+    frames = build_company()
+    assert compare(frames).columns.tolist() == change.COLUMNS and compare(frames).empty
+    nothing = companies.count_deals(frames[0], frames[1].iloc[:0]), frames[1].iloc[:0]
+    assert compare(frames, LEADER, then=nothing)["reading"].tolist() == ["Nothing to compare with"]
