@@ -175,10 +175,21 @@ def execute(
     return "failed", f"{stopped} A second try ended the same way. Is there enough memory? Run `make report` again."
 
 
+def _plain(path: Path) -> str:
+    """A path for papermill, which would take {n} in it for a parameter."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
 def _check_parameters(source: Path, parameters: dict[str, str]) -> None:
     import papermill
 
-    known = list(papermill.inspect_notebook(str(source)))
+    try:
+        known = list(papermill.inspect_notebook(_plain(source)))
+    except ValueError:
+        raise DataError(
+            f"{source.name}: not readable as a Python notebook. Open it in JupyterLab (`make lab`), choose the kernel "
+            "Python 3 and save it."
+        ) from None
     for name in parameters:
         if name not in known:
             raise DataError(f"{source.name}: has no parameter '{name}'. {hint(name, known)}")
@@ -192,8 +203,8 @@ def _execute_cells(source: Path, target: Path, parameters: dict[str, str], kerne
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what it would print is said on the page
     try:
         papermill.execute_notebook(
-            str(source),
-            str(target),
+            _plain(source),
+            _plain(target),
             parameters,
             progress_bar=False,
             kernel_name="python3",

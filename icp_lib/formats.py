@@ -27,6 +27,8 @@ _NAMES = {
     "is_emerging": "New",
 }
 
+#: Marks that turn the direction of all text after them, its figures too: kept in tables, left out where people read.
+TURNING = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 _FLAGS = ("bool", "bool_")
 
 _symbol = "€"

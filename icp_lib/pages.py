@@ -13,6 +13,7 @@ from functools import cache
 from html import escape
 from importlib.resources import files
 
+from icp_lib.formats import TURNING
 from icp_lib.marks import FAINT, STATUS_WORDS, TOKENS, status_mark
 from icp_lib.svg import as_text, make_anchor, render_figure, render_picture
 from icp_lib.terms import define_terms
@@ -250,7 +251,7 @@ def _render(nb, page: dict) -> str:
     exporter = TemplateExporter(template_file="notebook.html.j2", extra_template_paths=[str(files("icp_lib.page"))])
     exporter.environment.autoescape = True
     html, _ = exporter.from_notebook_node(nb, resources={"page": page})
-    return define_terms(html)
+    return define_terms(html).translate(TURNING)
 
 
 def render_page(notebook, context: dict) -> str:
@@ -323,4 +324,4 @@ def render_template(name: str, page: dict, **values) -> str:
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
-    return define_terms(environment.get_template(name).render(page=page, **values))
+    return define_terms(environment.get_template(name).render(page=page, **values)).translate(TURNING)

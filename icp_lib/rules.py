@@ -147,7 +147,7 @@ def _describe_rule(rule: dict) -> str:
         return f"with no {attribute} filled in"
     value = _value_words(rule)
     plain = "with {attribute} {value}" if rule["op"] == "between" else "with {attribute}: {value}"
-    lower = value if value.split()[0].isupper() else value[:1].lower() + value[1:]
+    lower = value if (value.split() or [""])[0].isupper() else value[:1].lower() + value[1:]
     return _PHRASES.get(rule["attribute"], plain).format(value=value, lower=lower, attribute=attribute)
 
 

@@ -215,7 +215,7 @@ class Run:
         (self.work / "tables").mkdir(parents=True, exist_ok=True)
         target = self.work / "tables" / f"{name}.csv"
         passing = target.with_suffix(".part")
-        safe = frame.map(safe_cell) if len(frame) else frame
+        safe = (frame.map(safe_cell) if len(frame) else frame).rename(columns=safe_cell)
         safe.to_csv(passing, index=False, float_format="%.10g", encoding="utf-8", lineterminator="\n")
         passing.replace(target)
         with (self.work / "saved.txt").open("a", encoding="utf-8") as note:  # whose table it is: `execution.list_saved`
@@ -331,7 +331,7 @@ def plain_cell(cell):
 def read_table(path: Path) -> pd.DataFrame:
     """Read a result table back: only an empty cell is missing, and an id or 00012 stays text."""
     frame = pd.read_csv(path, dtype="str", keep_default_na=False, na_values=[""], encoding="utf-8")
-    return frame.apply(_restore)
+    return frame.rename(columns=plain_cell).apply(_restore)
 
 
 def _restore(column: pd.Series) -> pd.Series:

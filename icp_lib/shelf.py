@@ -9,6 +9,7 @@ import re
 import shutil
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import quote
 
 from icp_lib.approval import load_signed
 from icp_lib.checks import DataError
@@ -173,7 +174,7 @@ def find_last_good(runs: list[dict], quarter: str, page: str | None = None) -> d
     for run in runs:
         ran = not failed_pages(run) if page is None else _page_ran(run, page)
         if run["quarter"] < quarter and ran:
-            return {"quarter": run["quarter"], "href": f"{run['quarter']}/{page or 'index'}.html"}
+            return {"quarter": run["quarter"], "href": f"{run['quarter']}/{quote(page or 'index')}.html"}
     return None
 
 

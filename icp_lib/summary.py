@@ -6,7 +6,7 @@ import re
 import textwrap
 
 from icp_lib.checks import check_in
-from icp_lib.formats import column_name, format_interval, format_value, is_missing
+from icp_lib.formats import TURNING, column_name, format_interval, format_value, is_missing
 from icp_lib.marks import VERDICTS, verdict_key, verdict_sentence
 from icp_lib.metrics import METRICS
 
@@ -54,7 +54,7 @@ def build_summary(context: dict, headline, claims, profile: dict, kind: str) -> 
         ("words", _source(context)),
     ]
     lines = [line for block in blocks for line in (_markdown(*block) if kind == "md" else _plain(*block))]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip().translate(TURNING) + "\n"
 
 
 def _state(context: dict) -> str:
@@ -141,7 +141,7 @@ def _failed_blocks(pages: list[dict]) -> list[tuple[str, str]]:
 
 def _markdown(kind: str, text: str) -> list[str]:
     """One block as Markdown; nothing in the text can act as markup."""
-    safe = re.sub(r"([\\`*_\[\]#|~])", r"\\\1", " ".join(text.split()))
+    safe = re.sub(r"([\\`*_\[\]#|~$])", r"\\\1", " ".join(text.split()))
     safe = safe.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     form = {"title": "# {}", "head": "\n## {}\n", "strong": "\n**{}**\n", "item": "- {}", "words": "\n{}\n"}[kind]
     return form.format(safe).split("\n")

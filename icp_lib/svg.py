@@ -10,6 +10,7 @@ from icp_lib.charts import NARROW
 from icp_lib.marks import TOKENS
 
 _FONT = re.compile(r"font-family: [^;\"]+")
+_TAG = re.compile(r"<[^>]+>")
 _FAINT = re.compile(r"\b((?:stroke-|fill-)?opacity): 0\.3(?=[;\"])")
 
 
@@ -41,15 +42,19 @@ def prepare_svg(svg: str, name: str, alt: str) -> str:
     """
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", svg, flags=re.DOTALL)
-    svg = svg.replace("xlink:href", "href")
-    svg = re.sub(r'\bid="', f'id="{name}-', svg)
-    svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", svg)
-    for token, (light, _) in TOKENS.items():
-        svg = re.sub(light, f"var(--{token})", svg, flags=re.IGNORECASE)
-    svg = _FAINT.sub(r"\1: var(--faint)", _FONT.sub("font-family: var(--sans)", svg))
+    svg = _TAG.sub(lambda tag: _prepare_tag(tag[0], name), svg)
     box = re.search(r'viewBox="([^"]*)"', svg)
     head = f'<svg viewBox="{box[1] if box else "0 0 518.4 295.2"}" role="img" aria-label="{escape(alt)}">'
     return re.sub(r"<svg\b[^>]*>", lambda _: head, svg, count=1)
+
+
+def _prepare_tag(tag: str, name: str) -> str:
+    """One tag of a figure in the page's colours and font, its ids the figure's own; words between tags stay."""
+    tag = re.sub(r'\bid="', f'id="{name}-', tag.replace("xlink:href", "href"))
+    tag = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", tag)
+    for token, (light, _) in TOKENS.items():
+        tag = re.sub(light, f"var(--{token})", tag, flags=re.IGNORECASE)
+    return _FAINT.sub(r"\1: var(--faint)", _FONT.sub("font-family: var(--sans)", tag))
 
 
 def _drawing(svg: str, name: str, alt: str, kind: str, label: str) -> str:
@@ -59,6 +64,8 @@ def _drawing(svg: str, name: str, alt: str, kind: str, label: str) -> str:
 
 def render_figure(data: dict, chart: dict, tables: list[str]) -> str:
     """Return one figure as HTML: title, subtitle, drawing, caption with a link to its table.
+
+    A figure is named after its table; where a page draws one table twice, what it draws follows: ``segments_map``.
 
     Parameters
     ----------
@@ -71,8 +78,9 @@ def render_figure(data: dict, chart: dict, tables: list[str]) -> str:
     """
     name, alt, title = make_anchor(str(chart.get("name", "figure"))), str(chart.get("alt", "")), chart.get("title", "")
     caption = [escape(str(chart["caption"]))] if chart.get("caption") else []
-    if f"{chart.get('name')}.csv" in tables:
-        caption.append(f'<a href="tables/{escape(str(chart["name"]))}.csv">Table (CSV)</a>')
+    table = _find_table(str(chart.get("name")), tables)
+    if table:
+        caption.append(f'<a href="tables/{escape(table)}">Table (CSV)</a>')
     label, narrow = f"Figure: {title}" if title else "Figure", as_text(data.get(NARROW, ""))
     drawings = _drawing(as_text(data["image/svg+xml"]), name, alt, "wide" if narrow else "only", label)
     if narrow:
@@ -82,6 +90,12 @@ def render_figure(data: dict, chart: dict, tables: list[str]) -> str:
         f'<p class="subtitle">{escape(str(chart.get("subtitle", "")))}</p>'
         f"{drawings}<figcaption>{' · '.join(caption)}</figcaption></figure>"
     )
+
+
+def _find_table(name: str, tables: list[str]) -> str:
+    """The file of the table that a figure is named after, the longest name first; an empty text without one."""
+    names = [table for table in tables if f"{name}_".startswith(f"{table.removesuffix('.csv')}_")]
+    return max(names, key=len, default="")
 
 
 def as_text(value) -> str:

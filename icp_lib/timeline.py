@@ -58,5 +58,5 @@ def _step(entry: dict, before: dict | None, quarter: str) -> dict:
 def _line(text: str) -> dict:
     """Return a line of a profile with its kind: added, removed or kept."""
     text = str(text)
-    kind = {"+": "added", "-": "removed", "−": "removed"}.get(text[:1], "kept")
+    kind = {"+ ": "added", "- ": "removed", "− ": "removed"}.get(text[:2], "kept")  # a level may begin with a sign
     return {"kind": kind, "text": text if kind != "removed" else f"−{text[1:]}"}

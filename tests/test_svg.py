@@ -74,3 +74,12 @@ def test_a_picture_of_others_is_inert():
     html = svg.render_picture({"image/svg+xml": "<svg onload='alert(1)'/>", "text/plain": EVIL}, {})
     attrs = Tags(html).find("img")[0]
     assert attrs["src"].startswith("data:image/svg+xml;base64,") and attrs["alt"] == EVIL
+
+
+@pytest.mark.parametrize(("name", "table"), [
+    ("segments", "segments.csv"), ("segments_map", "segments.csv"), ("segments_all_map", "segments_all.csv"), ("segm", ""),
+])  # fmt: skip
+def test_a_figure_links_to_the_table_it_is_named_after(name, table):
+    drawing = {"image/svg+xml": '<svg viewBox="0 0 1 1"></svg>'}
+    html = svg.render_figure(drawing, {"name": name, "alt": "a"}, ["segments.csv", "segments_all.csv"])
+    assert (f'href="tables/{table}"' in html) == bool(table) and ("Table (CSV)" in html) == bool(table)

@@ -108,7 +108,7 @@
   const csvCell = (cell) => {
     const name = cell.querySelector(".icp-name > span");
     const text = (name ? name.firstChild.textContent : cell.innerText || cell.textContent).trim().replace(/\s+/g, " ");
-    const safe = /^[=+\-@＝＋－＠]/.test(text) ? `'${text}` : text;
+    const safe = /^['\s]*[=+\-@＝＋－＠]/.test(text) ? `'${text}` : text;
     return `"${safe.replaceAll('"', '""')}"`;
   };
 
