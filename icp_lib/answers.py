@@ -33,6 +33,17 @@ PUBLISHED = (
 )
 
 
+def name_value(measure: str) -> str:
+    """Return what a share of the value is a share of.
+
+    Examples
+    --------
+    >>> name_value("margin_per_day"), name_value("win_rate")
+    ('new margin', 'wins')
+    """
+    return "new margin" if measure.startswith("margin") else {"retention": "customers kept"}.get(measure, "wins")
+
+
 def pick_answers(segments: pd.DataFrame, searched: pd.DataFrame, most: int = 5) -> pd.DataFrame:
     """Return the rows of the answer: the first segments, or one row that says that there is none."""
     if len(segments):

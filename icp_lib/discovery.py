@@ -74,10 +74,8 @@ def search_part(
         Shuffled searches.
     """
     data = build_part(space, part)
-    levels = space.membership[data.rows]
-    found = _search(space, data, levels, MIN_SUPPORT[part], depth)
+    found, luck = _search(space, data, MIN_SUPPORT[part], depth, n_draws)
     sums = dict(zip(SUMS, found.sums.T, strict=True))
-    luck = _shuffle(data, levels, found.levels, n_draws)
     keep = pruning.prune_conjunctions(found, luck.t, sums["m_capped"], sums["e_capped"])
     table = pd.DataFrame({name: sums[name] for name in ("n_accounts", "n_opportunities", "n_won")}).astype(int)
     for name, ending in (("lift", ""), ("lift_capped", "_capped")):
@@ -93,13 +91,17 @@ def search_part(
                  _describe_search(space, data, part, depth, luck, candidates))  # fmt: skip
 
 
-def _search(space: Space, data: Part, levels: np.ndarray, least: int, depth: int) -> search.Conjunctions:
-    """Every conjunction with enough deals; levels with too few cost nothing, however many a trait has."""
+def _search(
+    space: Space, data: Part, least: int, depth: int, n_draws: int
+) -> tuple[search.Conjunctions, permutation.Permuted]:
+    """Every conjunction with enough deals, and what luck gives; levels with too few cost nothing, however many."""
     counted = COLUMN["n_opportunities"]
-    able = np.flatnonzero(levels.T @ data.sums[:, counted] >= least)
+    numbers = np.flatnonzero(space.membership[data.rows].T @ data.sums[:, counted] >= least)
+    levels = space.membership[np.ix_(data.rows, numbers)]
     minimum = {COLUMN["n_accounts"]: 1, counted: least}
-    found = search.search_conjunctions(levels[:, able], space.attribute[able], data.sums, depth=depth, minimum=minimum)
-    return found._replace(levels=np.r_[able, -1][found.levels])  # level numbers of the space; -1 stays no condition
+    found = search.search_conjunctions(levels, space.attribute[numbers], data.sums, depth=depth, minimum=minimum)
+    luck = _shuffle(data, levels, found.levels, n_draws)
+    return found._replace(levels=np.r_[numbers, -1][found.levels]), luck  # numbers of the space; -1: no condition
 
 
 def _shuffle(data: Part, levels: np.ndarray, conjunctions: np.ndarray, n_draws: int) -> permutation.Permuted:

@@ -33,6 +33,8 @@ SEGMENT_COLUMNS = [
     "cycle_median_days_rest", "verdict", "note",
 ]  # fmt: skip
 
+PLACEBO_FOUND = "A made-up trait was found, as luck allows in one search of twenty: believe what is new here less."
+
 
 def judge_offered(
     space: Space,
@@ -154,14 +156,14 @@ def _add_held_out(table: pd.DataFrame, checked: Checked) -> pd.DataFrame:
 
 
 def _add_explanation(table: pd.DataFrame, within: pd.DataFrame) -> pd.DataFrame:
-    """Name what takes most of a lead, and whether anything turns it round."""
+    """Name what takes most of a lead ("nothing"; empty where nothing could be compared), and whether it turns round."""
     table = table.assign(explained_by="nothing", is_contradicted=False)
     for i, segment_id in enumerate(table["segment_id"]):
         mine = within[within["segment_id"] == segment_id]
         table.loc[i, "is_contradicted"] = bool((mine["judged"] == "contradicted").any())
         takes = mine[mine["judged"] == "explained"].sort_values("share_left_rate", kind="stable")
-        if len(takes):
-            table.loc[i, "explained_by"] = takes["within"].iloc[0]
+        if len(takes) or (mine["judged"] == "not comparable").all():
+            table.loc[i, "explained_by"] = takes["within"].iloc[0] if len(takes) else ""
     return table
 
 
@@ -354,7 +356,7 @@ def describe_search(space: Space, older: Found, recent: Found | None = None) -> 
     DataFrame
         `Found.about`, and measure, n_offered, lift_noise (the best lift of the leader's size in any shuffled search),
         found_until (day of the last company of the older part), holdout_n_accounts, holdout_n_opportunities,
-        is_placebo_found.
+        is_placebo_found, placebo_words.
     """
     rows = []
     for found in filter(None, (older, recent)):
@@ -369,4 +371,6 @@ def describe_search(space: Space, older: Found, recent: Found | None = None) -> 
     table["holdout_n_accounts"] = len(newer)
     table["holdout_n_opportunities"] = int(groups.find_units(space.frames.units, newer).sum())
     table["is_placebo_found"] = table["placebo_p_adjusted"] <= stats.MAX_P
+    is_any = table["is_placebo_found"].any()
+    table["placebo_words"] = PLACEBO_FOUND if is_any else "Neither of two made-up traits was found."
     return table

@@ -82,6 +82,8 @@ def _headline_rows(row: dict, measure: str) -> list[list]:
     n = row["holdout_n_opportunities"] if is_held else row["found_n_opportunities"]
     won = row["holdout_n_won"] if is_held else row["found_n_won"]
     few = f"{row['n_mature']:,.0f} deals are a year old, {row['n_mature_won']:,.0f} of them won: too few for a figure"
+    share = ["share_of_margin", row["share_of_margin"], row["share_of_margin_low"], row["share_of_margin_high"],
+             row["n_opportunities"], row["n_won"], NAN, f"{row['deal_share_rate']:.0%} of all deals"]  # fmt: skip
     note = "" if is_held else "As found, which is optimistic: newer deals have not checked it"
     return [
         [value, *figures, n, won, rest, "No deal of the rest is a year old" if rest != rest else note],
@@ -90,8 +92,7 @@ def _headline_rows(row: dict, measure: str) -> list[list]:
              row[f"{name}_rest"], few if row[name] != row[name] else ""]
             for name in ("win_rate", "cycle_median_days")
         ),
-        ["share_of_margin", row["share_of_margin"], row["share_of_margin_low"], row["share_of_margin_high"],
-         row["n_opportunities"], row["n_won"], NAN, f"{row['deal_share_rate']:.0%} of all deals"],
+        *([share] if measure.startswith("margin") else []),
         ["reachable_accounts", row["reachable_accounts"], NAN, NAN, row["n_accounts"], NAN, NAN, ""],
     ]  # fmt: skip
 

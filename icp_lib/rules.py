@@ -12,8 +12,8 @@ import pandas as pd
 
 from icp_lib.checks import check_columns, check_in
 
-#: Filled in for fewer than the first share of accounts not won, and for more than the second of those won.
-ONLY_WINNERS = (0.01, 0.10)
+#: Filled in for more than the first share of accounts won, and among the others for less than the second of that.
+ONLY_WINNERS = (0.10, 0.10)
 _UNNAMED = {
     "missing", "unknown", "n/a", "#n/a", "none", "null", "other", "others", "-", "?", "tbd", "(not set)", "not set",
     "not specified", "undefined", "miscellaneous",
@@ -191,7 +191,7 @@ def is_comparable(accounts: pd.DataFrame, attribute: str) -> bool:
     filled, tried = accounts[attribute].notna(), accounts["n_opportunities"] > 0
     won = tried & (accounts["n_won"] > 0)
     others = tried & ~won
-    return not (filled[won].mean() > ONLY_WINNERS[1] and filled[others].mean() < ONLY_WINNERS[0])
+    return not ONLY_WINNERS[0] < filled[won].mean() > filled[others].mean() / ONLY_WINNERS[1]
 
 
 def build_levels(accounts: pd.DataFrame, traits: dict[str, dict]) -> list[tuple[str, str, Segment]]:

@@ -166,9 +166,16 @@ def _draw_funnel(axes, funnel: list[dict], across: tuple) -> Label:
 
 
 def plot_overlap(
-    segments, overlap, title: str = "", subtitle: str = "", caption: str = "", name: str = "overlap", needs=None
+    segments,
+    overlap,
+    title: str = "",
+    subtitle: str = "",
+    caption: str = "",
+    name: str = "overlap",
+    needs=None,
+    what: str = "new margin",
 ) -> Chart:
-    """Plot the accounts that each two segments share, and the new margin that only each of them holds.
+    """Plot the accounts that each two segments share, and what only each of them holds.
 
     Parameters
     ----------
@@ -180,6 +187,8 @@ def plot_overlap(
         Templates filled from the first row; without a title it is made from the data.
     needs : str or tuple of str, optional
         What is missing when there is no segment.
+    what : str
+        What `margin_share_rate` is a share of; without a margin it is wins.
 
     Returns
     -------
@@ -195,7 +204,7 @@ def plot_overlap(
     check_columns(segments, ["segment_id", "segment", "margin_share_rate"], "plot_overlap")
     rows = segments.to_dict("records")
     shares = _build_shares(rows, overlap)
-    finding = fill(rows[0], title) if title else _overlap_title(rows, shares)
+    finding = fill(rows[0], title) if title else _overlap_title(rows, shares, what)
     pairs = [(shares[i][k], i, k) for i in range(len(rows)) for k in range(i)]
     most, i, k = max(pairs, default=(0, 0, 0), key=lambda pair: pair[0])
     odd = f" Most shared: {rows[k]['segment']} and {rows[i]['segment']}, {_share(most)}." if most else ""
@@ -205,8 +214,8 @@ def plot_overlap(
         title=finding,
         subtitle=fill(rows[0], words),
         caption=fill(rows[0], caption),
-        alt=f"Matrix and bars: shared accounts and own share of new margin, {say_count(len(rows))}. {finding}.{odd}",
-        **draw_both(_draw_overlap, rows, shares),
+        alt=f"Matrix and bars: shared accounts and own share of {what}, {say_count(len(rows))}. {finding}.{odd}",
+        **draw_both(_draw_overlap, rows, shares, what),
     )
 
 
@@ -230,12 +239,12 @@ def _build_shares(rows: list[dict], overlap) -> list[list[float]]:
     return [[float(known[a, b]) for b in ids[:i]] for i, a in enumerate(ids)]
 
 
-def _overlap_title(rows: list[dict], shares: list[list[float]]) -> str:
+def _overlap_title(rows: list[dict], shares: list[list[float]], what: str) -> str:
     own = [row["margin_share_rate"] for row in rows if not is_missing(row["margin_share_rate"])]
-    held = f" hold {_share(sum(own))} of new margin" if len(own) == len(rows) else ""
+    held = f" hold {_share(sum(own))} of {what}" if len(own) == len(rows) else ""
     most = max((share for row in shares for share in row), default=0.0)
     if len(rows) == 1:
-        return f"The one segment holds {_share(own[0])} of new margin" if own else "There is one segment to compare"
+        return f"The one segment holds {_share(own[0])} of {what}" if own else "There is one segment to compare"
     head = f"The {say_count(len(rows))}"
     if most == 0:
         return f"{head} do not overlap and{held}" if held else f"{head} do not overlap"
@@ -245,7 +254,7 @@ def _overlap_title(rows: list[dict], shares: list[list[float]]) -> str:
     return f"{head} share up to {_share(most)} of their accounts" + (f" and{held}" if held else "")
 
 
-def _draw_overlap(rows: list[dict], shares: list[list[float]], is_narrow: bool) -> str:
+def _draw_overlap(rows: list[dict], shares: list[list[float]], what: str, is_narrow: bool) -> str:
     n, names, none = len(rows), [str(row["segment"]) for row in rows], [""] * len(rows)
     values = [row["margin_share_rate"] for row in rows]
     texts = ["not measured" if is_missing(value) else _share(value) for value in values]
@@ -270,7 +279,7 @@ def _draw_overlap(rows: list[dict], shares: list[list[float]], is_narrow: bool) 
     widths = [0 if is_missing(value) else value for value in values]
     bars.barh(range(n), widths, 0.3 if is_narrow else 0.5, color=colours)
     bars.set_xlim(min([0, *widths]), max([0.01, *widths]))
-    for axes, words in ((matrix, "overlap"), (bars, "new margin only it holds")):
+    for axes, words in ((matrix, "overlap"), (bars, f"{what} only it holds")):
         axes.set(xticks=[], yticks=[])
         axes.grid(False)
         axes.spines[:].set_visible(False)

@@ -77,7 +77,8 @@ def test_a_picture_of_others_is_inert():
 
 
 @pytest.mark.parametrize(("name", "table"), [
-    ("segments", "segments.csv"), ("segments_map", "segments.csv"), ("segments_all_map", "segments_all.csv"), ("segm", ""),
+    ("segments", "segments.csv"), ("segments_map", "segments.csv"), ("segments_all_map", "segments_all.csv"),
+    ("segm", ""),
 ])  # fmt: skip
 def test_a_figure_links_to_the_table_it_is_named_after(name, table):
     drawing = {"image/svg+xml": '<svg viewBox="0 0 1 1"></svg>'}
