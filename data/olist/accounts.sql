@@ -3,6 +3,7 @@ SELECT
   leads.mql_id AS account_id,
   leads.first_contact_date AS created_at,
   leads.origin AS lead_source,
+  leads.landing_page_id,
   deals.business_segment,
   deals.lead_type,
   deals.business_type
