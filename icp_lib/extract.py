@@ -20,18 +20,18 @@ from icp_lib.fx import fx_sql, load_rates
 from icp_lib.mapping import database_path, find_sql
 from icp_lib.opening import find_candidates
 from icp_lib.parsing import build_typed
-from icp_lib.reading import ident, quote
+from icp_lib.reading import hold, ident, quote
 from icp_lib.schemas import TABLES, Column
 from icp_lib.settings import Settings, load_settings
-from icp_lib.validation import ORDER, PARENTS, build_checks, build_judged, build_state
+from icp_lib.validation import ORDER, PARENTS, build_checks, build_flagged, build_judged, build_state, find_facts
 
 _SQL_TYPE = {
     "time": "TIMESTAMP", "month": "TIMESTAMP", "integer": "DOUBLE", "number": "DOUBLE", "money": "DOUBLE",
     "flag": "BOOLEAN",
 }  # fmt: skip
 CURRENCY = Column("currency", "text", "cost", "Currency of the row's amounts")
-#: A day counts as an import from this many accounts and this share of all on, where accounts came on as many days.
-IMPORT_ROWS, IMPORT_SHARE, IMPORT_DAYS = 20, 0.05, 20
+#: The steps of a table with so many rows are told.
+LARGE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -194,12 +194,16 @@ def _fingerprint(contents: dict[str, str], settings: Settings) -> str:
 
 @dataclass(frozen=True)
 class _Reading:
-    """One reading of one extract: the engine, where results go, and what has been found so far."""
+    """One reading of one extract: the engine, where results go, and what has been found so far.
+
+    What belongs to one table lives in the schema `now`, and goes with it; in `main` is what later tables ask for.
+    """
 
     con: duckdb.DuckDBPyConnection
     folder: Path
     settings: Settings
     rates: dict[str, float]
+    say: Callable[[str], None]
     present: dict[str, list[str]] = field(default_factory=dict)
     assumed: list[dict] = field(default_factory=list)
     checks: list[dict] = field(default_factory=list)
@@ -218,7 +222,7 @@ def _read(
     con = duckdb.connect()
     con.execute(f"SET temp_directory={quote(str(folder / 'scratch'))}; SET memory_limit='3GB'")
     con.execute("SET TimeZone='UTC'; SET preserve_insertion_order=true")
-    reading = _Reading(con, folder, settings, load_rates(data / "fx.csv", settings.currency))
+    reading = _Reading(con, folder, settings, load_rates(data / "fx.csv", settings.currency), say)
     try:
         for table in ORDER:
             if table in feeds:
@@ -234,16 +238,19 @@ def _read(
 
 
 def _read_table(reading: _Reading, table: str, feeds: list[Feed]) -> None:
-    """Text, types, checks, fates, report, Parquet: the one road of every table."""
+    """Text, types, checks, fates, report, Parquet: the one road of every table; only its text is held in memory."""
     con, main = reading.con, [feed for feed in feeds if feed.plan.shape != "link"]
     reading.present[table] = []
     if not main:
         _write_table(reading, table, [], "SELECT 1 WHERE false")
         return
+    con.execute("CREATE SCHEMA now; SET search_path = 'now,main'")
     own = _own_traits(table, reading.settings)
     names, n_out = create_text(con, table, feeds, list(own), reading.settings.timezone)
     _note_feeds(reading, table, main)
-    _check_rows(con, table, main, n_out)
+    n_rows = _count_rows(con, table, main, n_out)
+    say = reading.say if n_rows >= LARGE else lambda words: None
+    say(f"checking {table}, {n_rows:,} rows")
     marks = linking.mark_rows(con, table, reading.settings.exclude.name_words)
     names += ["account_id"] if "_joined" in marks and "account_id" not in names else []
     known = {column.name: column for column in (*TABLES[table].columns, CURRENCY, *own.values())}
@@ -253,25 +260,26 @@ def _read_table(reading: _Reading, table: str, feeds: list[Feed]) -> None:
     _check_columns(main, columns, table)
     reading.present[table] = [column.name for column in columns]
     files = [feed.file for feed in main]
-    kind = _create_typed(reading, table, main, columns, marks)
+    _create_typed(reading, table, main, columns, marks)
     if table != "accounts":
         reading.assumed.extend(linking.follow_merges(con, table, set(names)))
     parents = {name for name in PARENTS if reading.present.get(name)}
-    checks = build_checks(table, columns, {"parents": parents, "marks": marks} | _facts(reading, table, columns))
-    judged = build_judged(table, columns, checks, parents, reading.settings.exclude.account_types)
-    con.execute(f"CREATE TABLE judged_{table} AS {judged}")
+    facts = {"parents": parents, "marks": marks, "currencies": [reading.settings.currency, *reading.rates]}
+    facts |= {"has_stages": bool(reading.present.get("stages"))} | find_facts(con, table, columns)
+    checks = build_checks(table, columns, facts)
+    flagged = build_flagged(table, columns, checks, parents, reading.settings.exclude.account_types)
+    con.execute(f"CREATE TABLE flagged_{table} AS {flagged}; CREATE VIEW judged_{table} AS {build_judged(table)}")
     if state := build_state(table, columns):
-        con.execute(f"CREATE TABLE state_{table} AS {state}")
+        con.execute(f"CREATE TABLE main.state_{table} AS {state}")
     if table == "accounts":
         linking.find_survivors(con, set(names))
         linking.keep_names(con)
-    con.execute(f"DROP {kind} typed_{table}; DROP TABLE text_{table}")
     reading.checks.extend(quarantine.count_checks(con, table, files, columns, checks))
     reading.population.extend(quarantine.count_fates(con, table, {LEFT_OUT: n_out}))
     quarantine.write_quarantine(con, reading.folder, table, files, columns, checks)
+    say(f"writing {table}")
     _write_table(reading, table, columns, f"SELECT * FROM judged_{table} WHERE _fate = 'kept'")
-    if table not in REQUIRED:
-        con.execute(f"DROP TABLE judged_{table}")
+    con.execute("DROP SCHEMA now CASCADE")
 
 
 def _own_traits(table: str, settings: Settings) -> dict[str, Column]:
@@ -302,11 +310,12 @@ def _note_feeds(reading: _Reading, table: str, feeds: list[Feed]) -> None:
             reading.assumed.append({"table": table, "column": feed.file.path.name, "read_as": words})
 
 
-def _check_rows(con, table: str, feeds: list[Feed], n_out: int) -> None:
+def _count_rows(con, table: str, feeds: list[Feed], n_out: int) -> int:
     n_rows = con.execute(f"SELECT count(*) FROM text_{table}").fetchone()[0]
     if not n_rows and table in REQUIRED:
         what = f"all {n_out:,} rows are {LEFT_OUT}" if n_out else "a header and no rows"
         raise DataError(f"{feeds[0].file.path.name}: {what}. Export it again with its rows.")
+    return n_rows
 
 
 def _check_columns(feeds: list[Feed], columns: list[Column], table: str) -> None:
@@ -331,6 +340,7 @@ def _add_status(reading: _Reading, columns: list[Column]) -> list[Column]:
             "opportunities: needs 'status' (open, won, lost), or 'stage' and a table stages "
             "(stage, stage_order, is_closed, is_won)."
         )
+    hold(reading.con, "text_opportunities")
     if "status" not in has:
         reading.con.execute("ALTER TABLE text_opportunities ADD COLUMN status VARCHAR")
         reading.assumed.append({"table": "opportunities", "column": "status", "read_as": "from stage and stages"})
@@ -342,10 +352,10 @@ def _add_status(reading: _Reading, columns: list[Column]) -> list[Column]:
 
 
 def _create_typed(
-    reading: _Reading, table: str, feeds: list[Feed], columns: list[Column], marks: set[str]
-) -> str:
-    """Type every column, keeping its text as ``<column>__text``, and the marks; say whether as VIEW or as TABLE."""
-    picked = ["_file", "_row", *sorted(marks)]
+    reading: _Reading, table: str, feeds: list[Feed], columns: list[Column], marks: dict[str, str]
+) -> None:
+    """Type every column, keeping its text as ``<column>__text``, and the marks: a view."""
+    picked = ["_file", "_row", "_part", *(f"{sql} AS {mark}" for mark, sql in marks.items())]
     rate = fx_sql(reading.rates, reading.settings.currency) if CURRENCY in columns else ""
     for column in columns:
         holders = [feed for feed in feeds if column.name in feed.columns]
@@ -357,31 +367,7 @@ def _create_typed(
         picked += [f"{sql} AS {ident(column.name)}", f"{ident(column.name)} AS {ident(column.name + '__text')}"]
         if read_as:
             reading.assumed.append({"table": table, "column": column.name, "read_as": read_as})
-    merged = table != "accounts" and reading.con.execute("SELECT count(*) FROM survivors").fetchone()[0]
-    kind = "TABLE" if merged or table == "accounts" else "VIEW"  # rows of merged accounts are moved in place
-    reading.con.execute(f"CREATE {kind} typed_{table} AS SELECT {', '.join(picked)} FROM text_{table}")
-    return kind
-
-
-def _facts(reading: _Reading, table: str, columns: list[Column]) -> dict:
-    """What the checks of a table need to know of its rows and of other tables."""
-    facts = {
-        "currencies": [reading.settings.currency, *reading.rates],
-        "has_stages": bool(reading.present.get("stages")),
-    }
-    facts |= {"median_amount": None, "import_day": None}
-    if table == "opportunities" and "amount" in {column.name for column in columns}:
-        median = "SELECT median(amount) FROM typed_opportunities WHERE amount > 0"
-        facts["median_amount"] = reading.con.execute(median).fetchone()[0]
-    if table == "accounts":
-        busiest = reading.con.execute(
-            "SELECT date_trunc('day', created_at) AS day, count(*) AS n, sum(count(*)) OVER () AS total, "
-            "count(*) OVER () AS days FROM typed_accounts WHERE created_at IS NOT NULL GROUP BY 1 "
-            "ORDER BY n DESC, day LIMIT 1"
-        ).fetchone()
-        if busiest and busiest[1] >= max(IMPORT_ROWS, IMPORT_SHARE * busiest[2]) and busiest[3] >= IMPORT_DAYS:
-            facts["import_day"] = busiest[0]
-    return facts
+    reading.con.execute(f"CREATE VIEW typed_{table} AS SELECT {', '.join(picked)} FROM text_{table}")
 
 
 def _write_table(reading: _Reading, table: str, columns: list[Column], rows: str) -> None:
@@ -396,4 +382,5 @@ def _write_table(reading: _Reading, table: str, columns: list[Column], rows: str
     )
     order = ", ".join(ident(name) for name in TABLES[table].keys if name in has) or "ALL"
     target = quote(str(reading.folder / f"{table}.parquet"))
-    reading.con.execute(f"COPY (SELECT {picked} FROM ({rows}) ORDER BY {order}) TO {target} (FORMAT parquet)")
+    options = "FORMAT parquet, DICTIONARY_SIZE_LIMIT 5000"  # a dictionary of ids takes long and saves nothing
+    reading.con.execute(f"COPY (SELECT {picked} FROM ({rows}) ORDER BY {order}) TO {target} ({options})")

@@ -8,7 +8,7 @@ from pathlib import Path
 from icp_lib.checks import DataError, closest
 from icp_lib.mapping import export_source, find_sql, run_sql
 from icp_lib.opening import RawFile, open_file
-from icp_lib.reading import ident, quote, read_text
+from icp_lib.reading import hold, ident, quote, read_text
 from icp_lib.recognition import Plan, recognise, table_of, why_not
 from icp_lib.schemas import TABLES
 from icp_lib.settings import Settings
@@ -167,7 +167,10 @@ def _check_required(feeds: dict[str, list[Feed]], unread: dict[str, str]) -> Non
 
 
 def create_text(con, table: str, feeds: list[Feed], extra: list[str], zone: str) -> tuple[list[str], int]:
-    """Stack the feeds of a table as ``text_<table>``; `_file` and `_row` say where a row came from.
+    """Stack the feeds of a table as ``text_<table>``; `_file`, `_row` and `_part` say where a row came from.
+
+    A row of a file that gives several canonical rows has several parts. What was read is only looked at, unless its
+    rows had to be reshaped: whoever changes cells of ``text_<table>`` must `hold` it.
 
     Parameters
     ----------
@@ -196,10 +199,10 @@ def create_text(con, table: str, feeds: list[Feed], extra: list[str], zone: str)
         n_out += _create_part(con, feed, part, sorted(set(extra) & set(feed.file.header)), zone)
         cells = [ident(name) if name in has else f"CAST(NULL AS VARCHAR) AS {ident(name)}" for name in columns]
         cells += [mark if mark in feed.marks else f"NULL AS {mark}" for mark in marks]
-        parts.append(f"SELECT {number} AS _file, _row, {', '.join(cells)} FROM {part}")
-    con.execute(f"CREATE TABLE text_{table} AS {' UNION ALL '.join(parts)}")
-    for number in range(len(main)):
-        _drop_part(con, f"feed_{table}_{number}")
+        parts.append(f"SELECT {number} AS _file, _row, _part, {', '.join(cells)} FROM {part}")
+    con.execute(f"CREATE VIEW text_{table} AS {' UNION ALL '.join(parts)}")
+    if any(feed.plan.shape != "table" for feed in feeds):
+        hold(con, f"text_{table}")
     for number, feed in enumerate(feed for feed in feeds if feed.plan.shape == "link"):
         _fill_link(con, table, feed, f"link_{table}_{number}", zone)
     return columns, n_out
@@ -221,13 +224,9 @@ def _create_part(con, feed: Feed, target: str, extra: list[str], zone: str) -> i
     picks += [("_keep", f"({where_sql(plan.where, feed.cell)})")]
     read_text(con, feed.file, picks, f"whole_{target}")
     (n_out,) = con.execute(f"SELECT count(*) FROM whole_{target} WHERE NOT _keep").fetchone()
-    rows = f"(SELECT rowid AS _row, * EXCLUDE (_keep) FROM whole_{target} WHERE _keep)"
+    rows = f"(SELECT rowid AS _row, 0 AS _part, * EXCLUDE (_keep) FROM whole_{target} WHERE _keep)"
     con.execute(f"CREATE VIEW {target} AS {_reshape(plan, rows)}")
     return n_out
-
-
-def _drop_part(con, target: str) -> None:
-    con.execute(f"DROP VIEW {target}; DROP TABLE whole_{target}")
 
 
 def _with_offset(cell: str, zone: str) -> str:
@@ -241,12 +240,13 @@ def _reshape(plan: Plan, rows: str) -> str:
     """SQL that turns rows of a file into canonical rows."""
     if plan.shape == "wide stages":
         key = plan.sources[0].column
-        stages = [f"SELECT _row, {key}, {quote(stage)} AS stage, _detail{number} AS entered_at FROM {rows} "
-                  f"WHERE _detail{number} IS NOT NULL" for number, (stage, _) in enumerate(plan.details)]  # fmt: skip
+        stages = [f"SELECT _row, {part} AS _part, {key}, {quote(stage)} AS stage, _detail{part} AS entered_at "
+                  f"FROM {rows} WHERE _detail{part} IS NOT NULL"
+                  for part, (stage, _) in enumerate(plan.details)]  # fmt: skip
         return " UNION ALL ".join(stages)
     if plan.shape == "object history" and plan.details:
-        values = [f"SELECT _row, account_id, valid_from, '{name}' AS attribute, _detail{number} AS value FROM {rows}"
-                  for number, (name, _) in enumerate(plan.details)]  # fmt: skip
+        values = [f"SELECT _row, {part} AS _part, account_id, valid_from, '{name}' AS attribute, "
+                  f"_detail{part} AS value FROM {rows}" for part, (name, _) in enumerate(plan.details)]  # fmt: skip
         return _changes(f"({' UNION ALL '.join(values)})", "account_id, attribute", "value", "valid_from")
     if plan.shape == "object history":
         return _changes(rows, "opportunity_id", "stage", "entered_at")
@@ -267,4 +267,3 @@ def _fill_link(con, table: str, feed: Feed, target: str, zone: str) -> None:
         f"UPDATE text_{table} SET {value} = l.{value} FROM (SELECT {key}, min({value}) AS {value} FROM {target} "
         f"GROUP BY {key}) l WHERE text_{table}.{key} = l.{key} AND text_{table}.{value} IS NULL"
     )
-    _drop_part(con, target)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from icp_lib.reading import ident, quote
+from icp_lib.reading import hold, ident, quote
 from icp_lib.schemas import TABLES
 
 #: Nouns that may follow a word such as test in the name of a record that is no company.
@@ -42,7 +42,7 @@ def named_test_sql(cell: str, words: Sequence[str]) -> str:
     return f"coalesce(regexp_full_match({fold_name(cell)}, {quote(pattern)}), false)"
 
 
-def mark_rows(con, table: str, words: Sequence[str]) -> set[str]:
+def mark_rows(con, table: str, words: Sequence[str]) -> dict[str, str]:
     """Look at names in ``text_<table>``: mark test accounts, join rows without an id to their account.
 
     Parameters
@@ -54,19 +54,18 @@ def mark_rows(con, table: str, words: Sequence[str]) -> set[str]:
 
     Returns
     -------
-    set of str
-        Columns with marks: `_test_name` of accounts, `_joined` where rows were joined by name, `_other_<column>`.
+    dict
+        Marks and their SQL: `_name` and `_test_name` of accounts, `_joined` where rows were joined by name,
+        `_other_<column>`.
     """
     has = {row[0] for row in con.execute(f"DESCRIBE text_{table}").fetchall()}
-    marks = {name for name in has if name.startswith("_other_")}
+    marks = {name: name for name in sorted(has) if name.startswith("_other_")}
     if table == "accounts":
-        con.execute("ALTER TABLE text_accounts ADD COLUMN IF NOT EXISTS _name VARCHAR")
-        con.execute("ALTER TABLE text_accounts ADD COLUMN _test_name BOOLEAN")
-        con.execute(f"UPDATE text_accounts SET _test_name = {named_test_sql('_name', words)}")
-        return marks | {"_test_name"}
+        name = "_name" if "_name" in has else "CAST(NULL AS VARCHAR)"
+        return marks | {"_name": name, "_test_name": named_test_sql(name, words)}
     if "_name" in has:
         _join_by_name(con, table)
-        return marks | {"_joined"}
+        marks["_joined"] = "_joined"
     return marks
 
 
@@ -90,13 +89,15 @@ def find_survivors(con, columns: set[str]) -> int:
         merged = ("SELECT account_id AS id, merged_into_account_id AS target FROM judged_accounts "
                   "WHERE merged_into_account_id IS NOT NULL AND _fate <> 'quarantined' AND NOT _copy")  # fmt: skip
     con.execute(
-        f"CREATE TABLE survivors AS WITH RECURSIVE merged AS ({merged}), chain AS (SELECT id, target FROM merged UNION "
+        f"CREATE TABLE main.survivors AS WITH RECURSIVE merged AS ({merged}), "
+        "chain AS (SELECT id, target FROM merged UNION "
         "SELECT chain.id, merged.target FROM chain JOIN merged ON chain.target = merged.id) "
         "SELECT id, target AS survivor FROM chain WHERE target IN (SELECT id FROM state_accounts) "
         "AND target NOT IN (SELECT id FROM merged)"
     )
     (n_found,) = con.execute("SELECT count(*) FROM survivors").fetchone()
     if n_found and "parent_account_id" in columns:
+        hold(con, "judged_accounts")
         con.execute(
             "UPDATE judged_accounts SET parent_account_id = nullif(survivor, account_id) FROM survivors "
             "WHERE parent_account_id = survivors.id"
@@ -121,6 +122,7 @@ def follow_merges(con, table: str, columns: set[str]) -> list[dict]:
     done = []
     if not con.execute("SELECT count(*) FROM survivors").fetchone()[0]:
         return done
+    hold(con, f"typed_{table}")
     for column in TABLES[table].columns:
         if column.references != "accounts" or column.name not in columns:
             continue
@@ -201,11 +203,11 @@ def keep_names(con) -> None:
     An account that is left out shares its name only with others that are.
     """
     con.execute(
-        f"CREATE TABLE names_accounts AS SELECT {fold_name('x._name')} AS name, min(s.id) AS id, "
+        f"CREATE TABLE main.names_accounts AS SELECT {fold_name('_name')} AS name, min(s.id) AS id, "
         "count(DISTINCT s.id) AS n_accounts, s.state = 'kept' AS is_kept "
-        "FROM text_accounts x JOIN judged_accounts j USING (_file, _row) LEFT JOIN survivors m ON j.account_id = m.id "
+        "FROM judged_accounts j LEFT JOIN survivors m ON j.account_id = m.id "
         "JOIN state_accounts s ON s.id = coalesce(m.survivor, j.account_id) "
-        "WHERE x._name IS NOT NULL AND j._fate <> 'quarantined' AND NOT j._copy GROUP BY ALL"
+        "WHERE _name IS NOT NULL AND j._fate <> 'quarantined' AND NOT j._copy GROUP BY ALL"
     )
     con.execute(
         "DELETE FROM names_accounts WHERE NOT is_kept AND name IN (SELECT name FROM names_accounts WHERE is_kept)"
@@ -214,6 +216,7 @@ def keep_names(con) -> None:
 
 def _join_by_name(con, table: str) -> None:
     """Fill the account's id of ``text_<table>`` by name, and mark in `_joined` how that went: one, none, several."""
+    hold(con, f"text_{table}")
     con.execute(f"ALTER TABLE text_{table} ADD COLUMN IF NOT EXISTS account_id VARCHAR")
     con.execute(f"ALTER TABLE text_{table} ADD COLUMN _joined VARCHAR")
     waiting = "account_id IS NULL AND _name IS NOT NULL"

@@ -72,7 +72,8 @@ def _typed_text(con, source: str, table: str, column: Column) -> tuple[str, str]
                f"ELSE {text} END")  # fmt: skip
     else:
         personal, sql = ADDRESS, f"regexp_replace({text}, '\\S+({ADDRESS})\\S+', '(e-mail)', 'g')"
-    n_personal = _count(con, source, f"regexp_matches({text}, '{personal}')")
+    quick = " OR ".join(f"contains({text}, {quote(part)})" for part in ADDRESS.split("|"))
+    n_personal = _count(con, source, quick if personal == ADDRESS else f"regexp_matches({text}, '{personal}')")
     if not n_personal:
         return text, ""
     return (
@@ -104,9 +105,10 @@ def _typed_number(con, source: str, table: str, column: Column, settings: Settin
     whole = f" AND {number} = floor({number})" if column.kind == "integer" else ""
     sql = f"CASE WHEN regexp_full_match({cell}, '{shape}') AND isfinite({number}){whole} THEN {number} END"
     plain = r"\d{1,15}" if decimal == "," or whole else r"\d{1,15}(\.\d{1,15})?"  # read by one cast, as most cells are
-    text = ident(column.name)
-    sql = f"CASE WHEN regexp_full_match({text}, '{plain}') THEN TRY_CAST({text} AS DOUBLE) ELSE {sql} END"
-    return sql, "numbers with a decimal comma" if decimal == "," else ""
+    text, as_is = ident(column.name), f"TRY_CAST({ident(column.name)} AS DOUBLE)"
+    if _count(con, source, f"NOT regexp_full_match({text}, '{plain}')"):
+        as_is = f"CASE WHEN regexp_full_match({text}, '{plain}') THEN {as_is} ELSE {sql} END"
+    return as_is, "numbers with a decimal comma" if decimal == "," else ""
 
 
 def _plain_number(text: str, currency: str) -> str:
@@ -155,20 +157,23 @@ def _typed_time(con, source: str, table: str, column: Column, settings: Settings
     if declared:
         _check_format(con, table, column, declared)
         return _parsed(column, declared, zone), f"dates written {declared}, as told in icp.yml"
-    if not _count(con, source, f"{text} NOT LIKE '____-__%'"):  # no other format starts so
+    if not _count(con, source, f"NOT regexp_full_match({text}, '{PLAIN_UTC}')"):
+        return f"TRY_CAST({text} AS TIMESTAMP)", as_iso
+    other = f"{text} NOT LIKE '____-__%'"  # ISO alone starts so
+    if not _count(con, source, other):
         return iso, as_iso
     if not _count(con, source, f"{text} IS NOT NULL AND ({iso}) IS NULL"):
         return iso, as_iso
-    read = {way: _count(con, source, f"({_parsed(column, way, zone)}) IS NOT NULL") for way in DAY_FORMATS}
+    read = {way: _count(con, source, f"{other} AND ({_parsed(column, way, zone)}) IS NOT NULL") for way in DAY_FORMATS}
     best = max(read, key=read.get)
     n_iso = _count(con, source, f"({iso}) IS NOT NULL")
     if column.kind == "time" and _count(con, source, f"({_milliseconds(column)}) IS NOT NULL") > max(n_iso, read[best]):
         return _milliseconds(column), "times in milliseconds since 1970, UTC"
     if read[best] == 0 or read[best] <= n_iso:
         return iso, as_iso
-    for other in DAY_FORMATS:
-        if other != best and read[other]:
-            _check_one_way(con, source, table, column, (best, other), zone)
+    for way in DAY_FORMATS:
+        if way != best and read[way]:
+            _check_one_way(con, source, table, column, (best, way), zone)
     return _parsed(column, best, zone), f"dates written {best}"
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from icp_lib.checks import DataError
-from icp_lib.opening import BLANKS, LINE_BYTES, RawFile, name_delimiter
+from icp_lib.opening import BLANKS, BLOCK, LINE_BYTES, RawFile, name_delimiter
 
 REJECTS = 1000
 
@@ -36,9 +37,12 @@ def read_text(con, file: RawFile, picks: list[tuple[str, str]], target: str) -> 
     if not file.is_text:
         _read_parquet(con, file, f"SELECT {picked} FROM", used, target)
         return
-    _read_csv(con, file, f"SELECT {picked} FROM", used, target)
+    ends = {f"{file.delimiter}{end}".encode() for end in "\n\r"}
+    seen = find_bytes(file.body, ends | {blank.encode()[:1] for blank in BLANKS})
+    _read_csv(con, file, f"SELECT {picked} FROM", used, target, [one for one in BLANKS if one.encode()[:1] in seen])
     _check_rejects(con, file)
-    _check_last_cells(con, file)
+    if seen & ends:
+        _check_last_cells(con, file)
 
 
 def _check_once(file: RawFile, used: set[int]) -> None:
@@ -52,7 +56,7 @@ def _read_parquet(con, file: RawFile, select: str, used: set[int], target: str) 
 
     cells = {number: f"array_to_string({ident(name)}, ';')" if name in file.lists else ident(name)
              for number, name in enumerate(file.header) if number in used}  # fmt: skip
-    clean = ", ".join(f"{_clean(cell)} AS c{number}" for number, cell in cells.items())
+    clean = ", ".join(f"{_clean(cell, BLANKS)} AS c{number}" for number, cell in cells.items())
     try:
         con.execute(
             f"CREATE TABLE {target} AS {select} (SELECT {clean} FROM read_parquet(?))", [escape_path(file.body)]
@@ -61,11 +65,11 @@ def _read_parquet(con, file: RawFile, select: str, used: set[int], target: str) 
         raise DataError(f"{file.path.name}: damaged Parquet file ({type(error).__name__}). Export it again.") from None
 
 
-def _read_csv(con, file: RawFile, select: str, used: set[int], target: str) -> None:
+def _read_csv(con, file: RawFile, select: str, used: set[int], target: str, blanks: list[str]) -> None:
     import duckdb
 
     spec = ", ".join(f"'c{number}': 'VARCHAR'" for number in range(len(file.header)))
-    clean = ", ".join(f"{_clean(f'c{number}')} AS c{number}" for number in sorted(used))
+    clean = ", ".join(f"{_clean(f'c{number}', blanks)} AS c{number}" for number in sorted(used))
     blank = "WHERE c0 IS NOT NULL" if len(file.header) == 1 else ""
     try:
         con.execute(
@@ -146,6 +150,18 @@ def line_at(path: Path, position: int) -> int:
     return (before.count(b"\n") or before.count(b"\r")) + 1
 
 
+def find_bytes(path: Path, wanted: set[bytes]) -> set[bytes]:
+    """Return which strings of one or two bytes stand in a file, whose last line is given an end: a fast first look."""
+    missing, last, block = wanted, b"", b"-"
+    with path.open("rb") as stream:
+        while missing and block:
+            block = stream.read(BLOCK)
+            seen = last + (block or b"\n")
+            missing = {each for each in missing if each[-1:] not in seen or each not in seen}  # one is faster
+            last = block[-1:]
+    return wanted - missing
+
+
 def lines_of(file: RawFile, rows: list[int]) -> dict[int, int]:
     """Return the file's line of each data row (rows from 0), quoted line breaks and blank lines counted.
 
@@ -181,11 +197,18 @@ def escape_path(path: Path | str) -> str:
     return re.sub(r"([*?[])", r"[\1]", str(path))
 
 
-def _clean(cell: str) -> str:
-    """Text without outer white space and invisible marks; only an empty cell is missing."""
+def _clean(cell: str, blanks: Iterable[str]) -> str:
+    """Text without outer white space and invisible marks (of which the file has `blanks`); only empty is missing."""
     text = f"CAST({cell} AS VARCHAR)"
-    bare = f"ord({text}) BETWEEN 33 AND 126 AND ord(right({text}, 1)) BETWEEN 33 AND 126"  # nothing to trim
-    return f"CASE WHEN {bare} THEN {text} ELSE NULLIF(TRIM({text}, {quote(BLANKS)}), '') END"
+    may_be_blank = [f"{text} < '!'", f"{text} > '~'", *(f"suffix({text}, {quote(blank)})" for blank in blanks)]
+    trimmed = f"NULLIF(TRIM({text}, {quote(BLANKS)}), '')"  # so much slower that only cells which need it are trimmed
+    return f"CASE WHEN {' OR '.join(may_be_blank)} THEN {trimmed} ELSE {text} END"
+
+
+def hold(con, name: str) -> None:
+    """Turn a view into a table of the same name, so that its cells can be changed; a table stays as it is."""
+    if con.execute("SELECT 1 FROM duckdb_views() WHERE view_name = ?", [name]).fetchone():
+        con.execute(f"CREATE TABLE held AS FROM {name}; DROP VIEW {name}; ALTER TABLE held RENAME TO {name}")
 
 
 def ident(name: str) -> str:

@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from icp_lib.checks import closest
 from icp_lib.reading import ident, quote
 from icp_lib.schemas import TABLES, Column
 
 #: Tables are checked in this order, so that a row can be held against the valid rows it refers to.
 ORDER = (
-    "accounts",
-    "campaigns",
-    "stages",
-    "contacts",
-    "opportunities",
-    "leads",
-    "touches",
-    "account_history",
-    "stage_history",
-    "spend",
-    "revenue",
-    "referrals",
-    "surveys",
-    "assignments",
-    "prospects",
-)
+    "accounts", "campaigns", "stages", "contacts", "opportunities", "leads", "touches", "account_history",
+    "stage_history", "spend", "revenue", "referrals", "surveys", "assignments", "prospects",
+)  # fmt: skip
 DAY = "INTERVAL 1 DAY"
 OUTLIER = 1000
+#: A day counts as an import from this many accounts and this share of all on, where accounts came on as many days.
+IMPORT_ROWS, IMPORT_SHARE, IMPORT_DAYS = 20, 0.05, 20
 
-#: Words that stand for "nothing": shown in messages as they are.
-PLACEHOLDERS = ("n/a", "na", "nan", "none", "null", "tbd", "tbc", "unknown", "?", "x", "#n/a", "#ref!", "#value!")
 #: The tables that rows of other tables refer to.
 PARENTS = ("accounts", "contacts", "opportunities", "leads")
 #: Named reasons for which an account is left out of every analysis: column -> (condition, reason).
@@ -95,6 +80,23 @@ class Check:
     parent: str = ""
 
 
+def find_facts(con, table: str, columns: list[Column]) -> dict:
+    """Return what the checks need to know of all rows of ``typed_<table>``: `median_amount`, `import_day`, or None."""
+    facts = {"median_amount": None, "import_day": None}
+    if table == "opportunities" and "amount" in {column.name for column in columns}:
+        median = "SELECT median(amount) FROM typed_opportunities WHERE amount > 0"
+        facts["median_amount"] = con.execute(median).fetchone()[0]
+    if table == "accounts":
+        busiest = con.execute(
+            "SELECT date_trunc('day', created_at) AS day, count(*) AS n, sum(count(*)) OVER () AS total, "
+            "count(*) OVER () AS days FROM typed_accounts WHERE created_at IS NOT NULL GROUP BY 1 "
+            "ORDER BY n DESC, day LIMIT 1"
+        ).fetchone()
+        if busiest and busiest[1] >= max(IMPORT_ROWS, IMPORT_SHARE * busiest[2]) and busiest[3] >= IMPORT_DAYS:
+            facts["import_day"] = busiest[0]
+    return facts
+
+
 def build_checks(table: str, columns: list[Column], facts: dict) -> list[Check]:
     """Return the checks of one table.
 
@@ -126,11 +128,9 @@ def build_checks(table: str, columns: list[Column], facts: dict) -> list[Check]:
         if column.kind == "month":
             checks.append(Check("first of the month", column.name, "error", f"date_trunc('month', {name}) <> {name}"))
         if column.references in facts["parents"]:
-            kind = ("unknown {parent}", "error") if column.required else ("unknown {parent}, optional", "warning")
-            known = ident(f"{column.name}__state")
-            checks.append(
-                Check(kind[0], column.name, kind[1], f"{name} IS NOT NULL AND {known} IS NULL", column.references)
-            )
+            rule, severity = ("", "error") if column.required else (", optional", "warning")
+            bad = f"{name} IS NOT NULL AND {ident(f'{column.name}__state')} IS NULL"
+            checks.append(Check("unknown {parent}" + rule, column.name, severity, bad, column.references))
         if column.name == "account_id" and "_joined" in facts["marks"]:
             checks += _name_checks("error" if column.required else "warning")
         if f"_other_{column.name}" in facts["marks"]:
@@ -155,156 +155,42 @@ def _own_checks(table: str, has: set[str], facts: dict) -> list[Check]:
     """The checks that only one table has."""
     checks = []
     if table == "opportunities":
-        late = "status IN ('won', 'lost')"
-        if "closed_at" in has:
-            checks += [
-                Check("closed without a date", "closed_at", "error", f"{late} AND closed_at__text IS NULL"),
-                Check("closed before created", "closed_at", "error", f"{late} AND closed_at < created_at - {DAY}"),
-                Check(
-                    "closed a little before created",
-                    "closed_at",
-                    "warning",
-                    f"{late} AND closed_at < created_at AND closed_at >= created_at - {DAY}",
-                ),
-            ]
-        else:
-            checks.append(Check("closed without a date", "closed_at", "error", late))
-        if facts["median_amount"]:
-            usual = facts["median_amount"]
-            checks += [
-                Check("won without amount", "amount", "warning", "status = 'won' AND coalesce(amount, 0) = 0"),
-                Check(
-                    "amount 1,000 times the usual",
-                    "amount",
-                    "warning",
-                    f"amount >= {usual * OUTLIER} OR (amount > 0 AND amount < {usual / OUTLIER})",
-                ),
-            ]
-        if facts["has_stages"] and "stage" in has:
-            checks.append(Check("unknown stage", "stage", "error", "stage NOT IN (SELECT stage FROM state_stages)"))
+        checks += _close_checks("closed_at" in has)
+    if table == "opportunities" and (usual := facts["median_amount"]):
+        outlier = f"amount >= {usual * OUTLIER} OR (amount > 0 AND amount < {usual / OUTLIER})"
+        checks += [
+            Check("won without amount", "amount", "warning", "status = 'won' AND coalesce(amount, 0) = 0"),
+            Check("amount 1,000 times the usual", "amount", "warning", outlier),
+        ]
     if table == "stage_history":
-        checks.append(
-            Check("entered before created", "entered_at", "error", f"entered_at < opportunity_created_at - {DAY}")
-        )
-        if facts["has_stages"]:
-            checks.append(Check("unknown stage", "stage", "error", "stage NOT IN (SELECT stage FROM state_stages)"))
-    if table == "accounts" and facts["import_day"]:
-        day = facts["import_day"]
-        checks.append(
-            Check(
-                "many created on one day", "created_at", "warning", f"date_trunc('day', created_at) = TIMESTAMP '{day}'"
-            )
-        )
+        early = f"entered_at < opportunity_created_at - {DAY}"
+        checks.append(Check("entered before created", "entered_at", "error", early))
+    if table in ("opportunities", "stage_history") and facts["has_stages"] and "stage" in has:
+        checks.append(Check("unknown stage", "stage", "error", "stage NOT IN (SELECT stage FROM state_stages)"))
+    if table == "accounts" and (day := facts["import_day"]):
+        on_day = f"date_trunc('day', created_at) = TIMESTAMP '{day}'"
+        checks.append(Check("many created on one day", "created_at", "warning", on_day))
     if "currency" in has:
         known = ", ".join(map(quote, facts["currencies"]))
         checks.append(Check("other currency", "currency", "error", f"upper(currency) NOT IN ({known})"))
     return checks
 
 
-def message(check: Check, column: Column | None, found: dict) -> str:
-    """Return one line: where, how many, what is wrong, the first example, what to do.
-
-    Parameters
-    ----------
-    check : Check
-    column : schemas.Column or None
-        None where the check is about several columns.
-    found : dict
-        file, place ('line 7'), n_rows, n_checked, key (the first example's, by `show_key`), cell (text or None).
-
-    Examples
-    --------
-    >>> c = Check("closed before created", "closed_at", "error", "")
-    >>> found = dict(file="opportunities.csv", place="line 7", n_rows=2, n_checked=9, key="D1", cell="2026-01-01")
-    >>> message(c, None, found).split(" (")[0]
-    'opportunities.csv, column closed_at: 2 of 9 rows close more than a day before they were created'
-    >>> message(c, None, found).split(" (")[1]
-    "first: line 7, D1: '2026-01-01'). Correct the dates."
-    """
-    what, fix = RULES[check.rule]
-    kind = column.kind if column else ""
-    fill = {
-        "parent": check.parent,
-        "column": check.column,
-        "kind": _KINDS.get(kind, "text"),
-        "one_of": ", ".join(column.one_of) if column else "",
-        "range": _range(column) if column else "",
-        "empty": ": a deal without a type counts as new" if check.column == "type" else "",
-        "dates": ", or set date_format in icp.yml" if kind == "time" else "",
-    }
-    many = f"{found['n_rows']:,} of {found['n_checked']:,} row{'s' if found['n_checked'] != 1 else ''}"
-    cell = f": {shown}" if (shown := show_cell(found["cell"], column)) else ""
-    first = f"first: {found['place']}, {found['key']}{cell}"
-    return f"{found['file']}, column {check.column}: {many} {what.format(**fill)} ({first}). {fix.format(**fill)}"
+def _close_checks(has_date: bool) -> list[Check]:
+    """Whether and when decided opportunities closed."""
+    late = "status IN ('won', 'lost')"
+    if not has_date:
+        return [Check("closed without a date", "closed_at", "error", late)]
+    a_little = f"{late} AND closed_at < created_at AND closed_at >= created_at - {DAY}"
+    return [
+        Check("closed without a date", "closed_at", "error", f"{late} AND closed_at__text IS NULL"),
+        Check("closed before created", "closed_at", "error", f"{late} AND closed_at < created_at - {DAY}"),
+        Check("closed a little before created", "closed_at", "warning", a_little),
+    ]
 
 
-_KINDS = {
-    "time": "a date",
-    "month": "a month",
-    "number": "a number",
-    "integer": "a whole number",
-    "money": "an amount of money",
-    "flag": "true or false",
-}
-
-
-def _range(column: Column) -> str:
-    if column.low is None and column.high is None:
-        return ""
-    if column.low is not None and column.high is not None:
-        return f"{column.low:g} to {column.high:g}"
-    return f"{column.low:g} or more" if column.low is not None else f"{column.high:g} or less"
-
-
-def show_key(columns: list[Column], cells: list) -> str:
-    """Return a row's key for a message; an id that may be an address or a name is hidden.
-
-    Examples
-    --------
-    >>> show_key([Column("account_id", "id", "id", "")], ["A7"])
-    'account_id A7'
-    >>> show_key([Column("account_id", "id", "id", "")], ["Ann Miller"])
-    'account_id (hidden: 10 characters)'
-    """
-    if not columns:
-        return "no id"
-    shown = " / ".join(_show_id(column, cell) for column, cell in zip(columns, cells, strict=True))
-    return f"{columns[0].name} {shown}" if len(columns) == 1 else shown
-
-
-def _show_id(column: Column, cell) -> str:
-    text = "(none)" if cell is None else str(cell)
-    personal = "@" in text or len(text) > 60 or (column.kind == "id" and re.search(r"\s", text))
-    return f"(hidden: {len(text)} characters)" if personal else text
-
-
-def show_cell(cell: str | None, column: Column | None) -> str:
-    """Return a cell for a message: digits and marks as they are, words only when they resemble an allowed one.
-
-    Examples
-    --------
-    >>> show_cell("2026-13-01", None), show_cell("Ann Miller", None)
-    ("'2026-13-01'", '10 characters of text')
-    """
-    if cell is None:
-        return ""
-    if column and column.kind == "id":
-        return f"'{_show_id(column, cell)}'"
-    plain = re.fullmatch(r"[\d\s.,:/+\-%€$£TZ()'’]{1,40}|[A-Z]{3}", cell) and not _may_be_phone(cell)
-    if plain or cell.casefold() in PLACEHOLDERS or (column and column.one_of and closest(cell, column.one_of)):
-        return f"'{cell}'"
-    return f"{len(cell):,} characters of text"
-
-
-def _may_be_phone(cell: str) -> bool:
-    """Whether seven digits or more stand together as neither a date nor a number does."""
-    day = r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}([T\s].*)?"
-    number = r"[-(]?[€$£]?\s?(\d+|\d{1,3}([.,'’\s]\d{3})+)([.,]\d+)?\)?\s?[€$£%]?\)?"
-    return len(re.findall(r"\d", cell)) >= 7 and not re.fullmatch(f"{day}|{number}", cell)
-
-
-def build_judged(table: str, columns: list[Column], checks: list[Check], parents: set[str], exclude: list[str]) -> str:
-    """Return the SQL that gives every typed row its errors, its warnings and its fate.
+def build_flagged(table: str, columns: list[Column], checks: list[Check], parents: set[str], exclude: list[str]) -> str:
+    """Return the SQL of the rows with errors, with warnings or to be left out: most rows are none of these.
 
     Parameters
     ----------
@@ -321,7 +207,7 @@ def build_judged(table: str, columns: list[Column], checks: list[Check], parents
     Returns
     -------
     str
-        A SELECT with ``_errors``, ``_warnings``, ``_copy``, ``_excluded`` (the reason) and ``_fate``.
+        A SELECT of the cells as text, ``_errors``, ``_warnings``, ``_copy``, ``_excluded`` (the reason), ``_fate``.
     """
     joins, picked = _copies(table, columns)
     reasons = [("_copy", "identical copy")]
@@ -332,34 +218,37 @@ def build_judged(table: str, columns: list[Column], checks: list[Check], parents
         reasons += [("_test_name", TEST_NAME)]
     for column in columns:
         if column.references in parents:
-            state = f"{column.name}__state"
-            joins += (
-                f" LEFT JOIN state_{column.references} p_{column.name} ON t.{ident(column.name)} = p_{column.name}.id"
-            )
-            picked.append(f"p_{column.name}.state AS {ident(state)}")
-            reasons.append((f"{ident(state)} = 'excluded'", "belongs to an excluded account"))
+            parent, state = f"p_{column.name}", ident(f"{column.name}__state")
+            joins += f" LEFT JOIN state_{column.references} {parent} ON t.{ident(column.name)} = {parent}.id"
+            picked.append(f"{parent}.state AS {state}")
+            reasons.append((f"{state} = 'excluded'", "belongs to an excluded account"))
     if table == "stage_history":
-        joins += " LEFT JOIN judged_opportunities o ON t.opportunity_id = o.opportunity_id "
-        joins += "AND o._fate <> 'quarantined' AND NOT o._copy"
-        picked.append("o.created_at AS opportunity_created_at")
+        picked.append("p_opportunity_id.created_at AS opportunity_created_at")
+    conditions = [*(check.bad for check in checks), *(condition for condition, _ in reasons)]
     excluded = " ".join(f"WHEN {condition} THEN {quote(reason)}" for condition, reason in reasons)
     errors, warnings = (_places(checks, severity) for severity in ("error", "warning"))
+    texts = ", ".join(ident(f"{column.name}__text") for column in columns)
     return f"""
         SELECT *, CASE WHEN len(_errors) > 0 THEN 'quarantined' WHEN _excluded IS NOT NULL THEN 'excluded'
                        ELSE 'kept' END AS _fate
-        FROM (SELECT *, {errors} AS _errors, {warnings} AS _warnings,
+        FROM (SELECT _file, _row, _part, _copy, {texts}, {errors} AS _errors, {warnings} AS _warnings,
                      CASE {excluded} END AS _excluded
-              FROM (SELECT {", ".join(picked)} FROM typed_{table} t {joins}))"""
+              FROM (SELECT {", ".join(picked)} FROM typed_{table} t {joins}) WHERE ({") OR (".join(conditions)}))"""
 
 
 def _places(checks: list[Check], severity: str) -> str:
-    """SQL of the places in `checks` of what is wrong with a row; few rows are asked twice."""
-    bad = {number: f"({check.bad})" for number, check in enumerate(checks) if check.severity == severity}
-    if not bad:
-        return "[]::INTEGER[]"
-    each = ", ".join(f"CASE WHEN {words} THEN {number} END" for number, words in bad.items())
-    found = f"list_filter([{each}]::INTEGER[], x -> x IS NOT NULL)"
-    return f"CASE WHEN {' OR '.join(bad.values())} THEN {found} ELSE []::INTEGER[] END"
+    """SQL of the places in `checks` of what is wrong with a row."""
+    each = [f"CASE WHEN {check.bad} THEN {number} END" for number, check in enumerate(checks)
+            if check.severity == severity]  # fmt: skip
+    return f"list_filter([{', '.join(each)}]::INTEGER[], x -> x IS NOT NULL)"
+
+
+def build_judged(table: str) -> str:
+    """Return the SQL of all typed rows with ``_fate``, ``_excluded`` and ``_copy``; ``flagged_<table>`` tells them."""
+    return (
+        "SELECT t.*, coalesce(f._fate, 'kept') AS _fate, f._excluded, coalesce(f._copy, false) AS _copy "
+        f"FROM typed_{table} t LEFT JOIN flagged_{table} f USING (_file, _row, _part)"
+    )
 
 
 def _copies(table: str, columns: list[Column]) -> tuple[str, list[str]]:
@@ -371,11 +260,11 @@ def _copies(table: str, columns: list[Column]) -> tuple[str, list[str]]:
     every = ", ".join(ident(f"{column.name}__text") for column in columns)
     known = " AND ".join(f"{name} IS NOT NULL" for name in keys)
     join = f""" LEFT JOIN (
-        SELECT _file, _row, count(DISTINCT hash({every})) OVER (PARTITION BY {key}) AS variants,
+        SELECT _file, _row, _part, count(DISTINCT hash({every})) OVER (PARTITION BY {key}) AS variants,
                row_number() OVER (PARTITION BY {every} ORDER BY _file, _row) AS copy
         FROM typed_{table}
         WHERE ({key}) IN (SELECT ({key}) FROM typed_{table} WHERE {known} GROUP BY {key} HAVING count(*) > 1)
-    ) k ON t._file = k._file AND t._row = k._row"""
+    ) k USING (_file, _row, _part)"""
     conflict = "coalesce(k.variants > 1, false) AS _conflict"
     return join, ["t.*", conflict, "coalesce(k.variants = 1 AND k.copy > 1, false) AS _copy"]
 
@@ -390,5 +279,9 @@ def build_state(table: str, columns: list[Column]) -> str | None:
         )
         return f"SELECT stage, {flags} FROM judged_stages WHERE _fate = 'kept'"
     if table in PARENTS:
-        return f"SELECT {keys[0]} AS id, _fate AS state FROM judged_{table} WHERE _fate <> 'quarantined' AND NOT _copy"
+        also = ", created_at" if table == "opportunities" else ""
+        return (
+            f"SELECT {keys[0]} AS id, _fate AS state{also} FROM judged_{table} "
+            "WHERE _fate <> 'quarantined' AND NOT _copy"
+        )
     return None

@@ -181,6 +181,15 @@ def test_the_same_contents_are_read_once(company, tmp_path, monkeypatch):
     assert second.checks.equals(first.checks) and second.facts == first.facts
 
 
+def test_each_step_of_a_large_table_is_told(company, tmp_path, monkeypatch):
+    monkeypatch.setattr(extracts, "LARGE", 4)
+    rows, said = "".join(f"A{number},2024-01-01\n" for number in range(1, 5)), []
+    extracts.load(company(accounts="account_id,created_at\n" + rows), tmp_path / "out", say=said.append)
+    assert said == [
+        "opening files", "reading accounts", "checking accounts, 4 rows", "writing accounts", "reading opportunities"
+    ]  # fmt: skip
+
+
 def test_contents_settings_and_nothing_else_make_the_fingerprint(company, tmp_path):
     folder = company()
     first = extracts.load(folder, tmp_path / "out").fingerprint

@@ -180,6 +180,25 @@ def test_without_the_stages_an_id_gives_no_status(load):
     assert said.startswith("deals.csv, column status: 1 of 2 rows have no value (first: line 2")
 
 
+def test_a_row_with_several_stages_shares_no_fate_among_them(load):
+    """One cell is wrong, one row of the file is doubled, and each stage is counted once."""
+    head = "Record ID,Deal Name,Deal Stage,Create Date,Close Date,Associated Company IDs," + ",".join(
+        f'"Date entered ""{stage} (Sales Pipeline)"""' for stage in ("Demo", "Offer", "Closed Won")
+    )
+    day = "2024-03-0{} 10:00"
+    rows = [f"{n},x,Closed Won,2024-02-01,2024-06-01,A1,{day.format(1)},{{}},{day.format(3)}" for n in (1, 2)]
+    extract = load(
+        opportunities=None,
+        deals="\n".join([head, rows[0].format("2023-01-01 10:00"), *[rows[1].format(day.format(2))] * 2, ""]),
+    )
+    assert steps(extract, "stage_history") == {
+        ("kept", ""): 5, ("quarantined", ""): 1, ("excluded", "identical copy"): 3
+    }  # fmt: skip
+    assert kept(extract, "stage_history")[["opportunity_id", "stage"]].values.tolist() == [
+        ["1", "Closed Won"], ["1", "Demo"], ["2", "Closed Won"], ["2", "Demo"], ["2", "Offer"]
+    ]  # fmt: skip
+
+
 def test_local_times_of_an_export_become_utc(load):
     head = "Record ID,Deal Name,Deal Stage,Create Date,Close Date,Associated Company IDs (Primary)\n"
     rows = "1,d,Won,2024-07-01 14:30,2024-07-02,A1\n2,d,Won,2024-01-01 14:30,2024-07-02T14:30:00Z,A1\n"

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import pandas as pd
+import pytest
+
+from icp_lib.quarantine import message, show_cell, show_key
+from icp_lib.schemas import Column
+from icp_lib.validation import Check
 
 DIRTY = (
     "opportunity_id,account_id,created_at,closed_at,status,amount,notes\n"
@@ -62,3 +67,37 @@ def test_a_row_of_a_parquet_file_has_no_line(company, tmp_path):
     frame.to_parquet(folder / "accounts.parquet")
     (said,) = extract.load(folder, tmp_path / "out").checks.query("n_rows > 0")["message"]
     assert "(first: row 4, account_id A4" in said
+
+
+@pytest.mark.parametrize(
+    ("kind", "cell", "shown"),
+    [
+        ("time", "2026-13-01", "'2026-13-01'"),
+        ("money", "€ 1.200,-", "'€ 1.200,-'"),
+        ("money", "n/a", "'n/a'"),
+        ("time", "Ann Miller", "10 characters of text"),
+        ("time", "ann@example.com", "15 characters of text"),
+        ("id", "A7", "'A7'"),
+        ("id", "ann@example.com", "'(hidden: 15 characters)'"),
+        ("id", "Ann Miller", "'(hidden: 10 characters)'"),
+        ("money", None, ""),
+    ],
+)
+def test_a_cell_is_shown_unless_it_may_name_somebody(kind, cell, shown):
+    assert show_cell(cell, Column("x", kind, "id", "")) == shown
+
+
+def test_a_key_is_shown_unless_it_may_name_somebody():
+    opportunity, stage = Column("opportunity_id", "id", "id", ""), Column("stage", "text", "outcome", "")
+    assert show_key([], []) == "no id"
+    assert show_key([opportunity, stage], ["O1", "Closed won"]) == "O1 / Closed won"
+    assert show_key([opportunity, stage], ["O1", "ask ann@example.com"]) == "O1 / (hidden: 19 characters)"
+    assert show_key([opportunity], [None]) == "opportunity_id (none)"
+
+
+def test_range_in_words():
+    found = {"file": "f.csv", "place": "line 2", "n_rows": 1, "n_checked": 1, "key": "no id", "cell": "6"}
+    for low, high, words in ((0, 5, "0 to 5"), (1, None, "1 or more"), (None, 9, "9 or less")):
+        assert f"are outside {words} (first" in message(
+            Check("range", "x", "error", ""), Column("x", "number", "trait", "", low=low, high=high), found
+        )

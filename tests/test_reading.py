@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import codecs
 
+import duckdb
 import pandas as pd
 import pytest
 
-from icp_lib import extract, feeding, opening
+from icp_lib import extract, feeding, opening, reading
 from icp_lib.checks import DataError
-from icp_lib.reading import escape_path, line_at, lines_of
+from icp_lib.opening import BLANKS
+from icp_lib.reading import escape_path, find_bytes, hold, line_at, lines_of
 from icp_lib.settings import load_settings
 
 HEAD = "account_id,created_at,industry\n"
@@ -73,6 +75,34 @@ def test_only_an_empty_cell_is_missing(load):
     assert frame["industry"].isna().tolist() == [True, True, False]
 
 
+@pytest.mark.parametrize("blank", BLANKS)
+def test_blanks_around_a_cell_go_and_those_within_stay(load, blank):
+    cells = [f"{blank}x", f"x{blank}", f"{blank} x{blank}x\n{blank}", f"é{blank}", blank, f" {blank} "]
+    rows = "".join(f'A{number},2024-01-01,"{cell}"\n' for number, cell in enumerate(cells, start=1))
+    frame = accounts(load(accounts=HEAD + rows))
+    assert frame["industry"].astype(object).where(frame["industry"].notna(), None).tolist() == [
+        "x", "x", f"x{blank}x", "é", None, None
+    ]  # fmt: skip
+
+
+def test_a_first_look_finds_bytes_across_blocks_and_at_the_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "BLOCK", 4)
+    for text, found in (
+        (b"abc,\nd", {b",\n"}), (b"a,b\nc,", {b",\n"}), (b"abc\r\n", {b"\r"}), (b"", set()), (b"abcd", set())
+    ):  # fmt: skip
+        (tmp_path / "x").write_bytes(text)
+        assert find_bytes(tmp_path / "x", {b",\n", b"\r"}) == found, text
+
+
+def test_a_view_that_is_held_can_be_changed():
+    with duckdb.connect() as con:
+        con.execute("CREATE TABLE t AS SELECT 1 AS x; CREATE VIEW v AS FROM t")
+        for _ in range(2):
+            hold(con, "v")
+            con.execute("UPDATE v SET x = x + 1")
+        assert con.execute("SELECT v.x, t.x FROM v, t").fetchall() == [(3, 1)]
+
+
 def test_a_long_cell_is_read(load):
     frame = accounts(load(accounts=HEAD + f"A1,2024-01-01,{'x' * 200_000}\nA2,bad,\nA3,2024-01-01,\n"))
     assert frame.loc[0, "industry"] == "x" * 200_000
@@ -96,6 +126,7 @@ def test_a_long_cell_is_read(load):
         ),
         (HEAD + "A1,2024-01-01,Food, drink,\n", "accounts.csv, line 2: 1 row cannot be split into the 3 columns"),
         (HEAD + "A0,2024-01-01,\nA1,2024-01-01,a,\n", "(first: line 3; 4 cells, the last empty)"),
+        (HEAD + "A0,2024-01-01,x\nA1,2024-01-01,a,", "(first: line 3; 4 cells, the last empty)"),
         (HEAD + "A1,2024-01-01,a,b\n" * 1500, "accounts.csv, line 2: 1,000 rows or more cannot be split"),
         (HEAD + 'A1,2024-01-01,"a\nA2,2024-01-01,b\n', "accounts.csv, line 2: 1 row cannot be split"),
         ((HEAD + "A1,2024-01-01,a\n").encode() + b"A2,2024-01-01,b\r\n" * 3, "accounts.csv: not one regular CSV"),

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from icp_lib.schemas import Column
-from icp_lib.validation import RULES, Check, build_checks, message, show_cell, show_key
+from icp_lib.validation import RULES, build_checks
 
 A = "account_id,created_at\nA1,2024-01-01\nA2,2024-01-02\n"
 O = "opportunity_id,account_id,created_at,closed_at,status,amount\n"  # noqa: E741
@@ -213,37 +213,3 @@ def test_checks_are_about_columns_that_the_extract_has():
         "duplicate key",
         "identical copy",
     ]
-
-
-@pytest.mark.parametrize(
-    ("kind", "cell", "shown"),
-    [
-        ("time", "2026-13-01", "'2026-13-01'"),
-        ("money", "€ 1.200,-", "'€ 1.200,-'"),
-        ("money", "n/a", "'n/a'"),
-        ("time", "Ann Miller", "10 characters of text"),
-        ("time", "ann@example.com", "15 characters of text"),
-        ("id", "A7", "'A7'"),
-        ("id", "ann@example.com", "'(hidden: 15 characters)'"),
-        ("id", "Ann Miller", "'(hidden: 10 characters)'"),
-        ("money", None, ""),
-    ],
-)
-def test_a_cell_is_shown_unless_it_may_name_somebody(kind, cell, shown):
-    assert show_cell(cell, Column("x", kind, "id", "")) == shown
-
-
-def test_a_key_is_shown_unless_it_may_name_somebody():
-    opportunity, stage = Column("opportunity_id", "id", "id", ""), Column("stage", "text", "outcome", "")
-    assert show_key([], []) == "no id"
-    assert show_key([opportunity, stage], ["O1", "Closed won"]) == "O1 / Closed won"
-    assert show_key([opportunity, stage], ["O1", "ask ann@example.com"]) == "O1 / (hidden: 19 characters)"
-    assert show_key([opportunity], [None]) == "opportunity_id (none)"
-
-
-def test_range_in_words():
-    found = {"file": "f.csv", "place": "line 2", "n_rows": 1, "n_checked": 1, "key": "no id", "cell": "6"}
-    for low, high, words in ((0, 5, "0 to 5"), (1, None, "1 or more"), (None, 9, "9 or less")):
-        assert f"are outside {words} (first" in message(
-            Check("range", "x", "error", ""), Column("x", "number", "trait", "", low=low, high=high), found
-        )
