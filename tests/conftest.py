@@ -26,9 +26,9 @@ def shared_data() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """Headless Chromium that records every request and every console message."""
+    """Headless Chromium of a file's own that records every request and every console message."""
     if not all(find_chromium()):
         pytest.skip("needs chromium and chromedriver on PATH")
     driver = start_browser()
