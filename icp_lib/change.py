@@ -18,7 +18,8 @@ def compare_quarters(space: Space, before: Space, segments: pd.DataFrame) -> pd.
     """Compare the lift of each offered segment with what it was a quarter ago, on all deals up to either end.
 
     The ratio of the two has the interval of 1,000 shared draws of families (Poisson bootstrap): most deals are in both
-    quarters, and a draw weighs them alike, so that what did not change cancels.
+    quarters, and a draw weighs them alike, so that what did not change cancels. The range is widened for the number of
+    segments (Bonferroni): of many, one moves by luck.
 
     Parameters
     ----------
@@ -36,13 +37,13 @@ def compare_quarters(space: Space, before: Space, segments: pd.DataFrame) -> pd.
     for when in (before, space):
         families = pd.unique(when.frames.units["family_id"])
         weights[id(when)] = families, draws.draw_weights(families, N_DRAWS).astype(float)
-    rows = []
+    rows, tail = [], 0.025 / max(1, len(segments))
     for row in segments.itertuples():
         rules = Segment.from_json(row.conditions)
         then, now = (_draw_lift(when, rules, *weights[id(when)]) for when in (before, space))
         with np.errstate(divide="ignore", invalid="ignore"):
             moved = now / then
-        low, high = np.nanquantile(moved[1:], [0.025, 0.975]) if np.isfinite(moved[0]) else (np.nan, np.nan)
+        low, high = np.nanquantile(moved[1:], [tail, 1 - tail]) if np.isfinite(moved[0]) else (np.nan, np.nan)
         words = _read(moved[0], low, high)
         rows.append([row.segment_id, row.segment, then[0], now[0], moved[0], low, high, words, row.verdict])
     return pd.DataFrame(rows, columns=COLUMNS)

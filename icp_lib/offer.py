@@ -29,8 +29,8 @@ SEGMENT_COLUMNS = [
     "holdout_lift_low", "holdout_lift_high", "holdout_joint_low", "holdout_joint_high", "holdout_p_adjusted",
     "stability_rate", "explained_by", "is_emerging", "n_mature", "n_mature_won", "reachable_accounts",
     "share_of_margin", "share_of_margin_low", "share_of_margin_high", "deal_share_rate", "margin_share_rate",
-    "share_largest", "lift_without_largest", "margin_per_day_rest", "margin_per_opportunity_rest", "win_rate_rest",
-    "cycle_median_days_rest", "verdict", "note",
+    "lift", "share_largest", "lift_without_largest", "margin_per_day_rest", "margin_per_opportunity_rest",
+    "win_rate_rest", "cycle_median_days_rest", "verdict", "note",
 ]  # fmt: skip
 
 PLACEBO_FOUND = "A made-up trait was found, as luck allows in one search of twenty: believe what is new here less."

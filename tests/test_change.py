@@ -59,9 +59,12 @@ def test_without_a_change_the_ratio_is_1_within_noise():
 
 @pytest.mark.parametrize(("rate", "reading"), [(0.95, "Beyond noise: better"), (0.0, "Beyond noise: worse")])
 def test_a_planted_change_is_beyond_noise(rate, reading):
-    table = compare(build_company(rate), LEADER, SHOP)
-    assert table["reading"].tolist() == [reading, "Within noise"]
-    row = table.iloc[0]
+    company = build_company(rate)
+    alone, both = compare(company, LEADER), compare(company, LEADER, SHOP)
+    assert alone["reading"].tolist() == [reading] and compare(company, SHOP)["reading"].tolist() == ["Within noise"]
+    assert both["lift_change_low"].iloc[0] < alone["lift_change_low"].iloc[0], "of two, one moves by luck more often"
+    assert both["lift_change_high"].iloc[0] > alone["lift_change_high"].iloc[0]
+    row = alone.iloc[0]
     assert row["lift_change"] == row["lift"] / row["lift_before"]
     assert (row["lift_change"] > 1) == (rate > 0.45)
 
