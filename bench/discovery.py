@@ -1,11 +1,13 @@
 """Does discovery tell truth from luck? Verdicts on planted and null worlds, with p-values and intervals.
 
-Run: python bench/discovery.py [worlds]   (default 1,000 worlds of about 5,000 opportunities each)
+Run: python bench/discovery.py [worlds] [lists]   (default 1,000 worlds of about 5,000 opportunities each, and smaller
+null worlds until 1,000 have offered a list: some hours on two cores)
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
 from multiprocessing import get_context
 
 import numpy as np
@@ -22,52 +24,97 @@ PLANTED = Segment.of(*worlds.STRONG)
 DECOY = Segment.of(*TRUTH["decoy"]["conditions"])
 TRAP = {"attribute": TRUTH["trap"]["attribute"], "op": "is", "value": TRUTH["trap"]["value"]}
 REP = {"attribute": "region", "op": "is", "value": TRUTH["rep"]["region"]}
+TERRITORY = Segment.of(REP)
 TRAITS = {
     "industry": Trait(), "employees": Trait(bins=[1, 5, 21, 51, 101, 251]), "country": Trait(), "region": Trait(),
     "business_model": Trait(), "technologies": Trait(), "annual_revenue": Trait(quantiles=4),
     "dispatch_method": Trait(), "web_shop": Trait(), "buyer_role": Trait(), "lead_source": Trait(),
 }  # fmt: skip
+NULLS = {True: "no truth", "late": "no truth; a level appears late, losses close slower"}
+BATCH, SMALLER = 10, 2000
 POWER = (0.27, 0.30, 0.33, 0.36, 0.39)
 
 
 def build_space(seed: int, null: bool | str = False, n_accounts: int = 6000) -> space.Space:
     """Return the space of one world, as notebook 01 builds it."""
-    accounts, opportunities = worlds.build_frames(seed, n_accounts, null)
+    return next(build_spaces([seed], null, n_accounts=n_accounts))
+
+
+def build_spaces(
+    seeds: Sequence[int], null: bool | str = False, win_rate: float | None = None, n_accounts: int = 6000
+) -> Iterator[space.Space]:
+    """Yield the spaces of some worlds.
+
+    Parameters
+    ----------
+    seeds : sequence of int
+    null : bool or "late"
+        See `demo.build_world`.
+    win_rate : float, optional
+        Win rate of the strong segment in place of the demo's.
+    n_accounts : int
+    """
+    strong, usual = TRUTH["segments"][0], TRUTH["segments"][0]["win_rate"]
     traits = {name: trait.model_dump() for name, trait in TRAITS.items()}
-    return space.build_space(accounts, opportunities, traits, cutoff=worlds.CUTOFF)
+    strong["win_rate"] = win_rate or usual
+    try:
+        drawn = list(worlds.build_many(seeds, n_accounts, null))
+    finally:
+        strong["win_rate"] = usual
+    for accounts, opportunities in drawn:
+        yield space.build_space(accounts, opportunities, traits, cutoff=worlds.CUTOFF)
 
 
-def judge_world(
-    seed: int,
-    null: bool | str = False,
-    win_rate: float | None = None,
-    n_draws: int = N_DRAWS,
-    n_held_out: int = N_HELD_OUT,
+def judge_worlds(
+    seeds: Sequence[int], null: bool | str = False, win_rate: float | None = None,
+    n_draws: int = N_DRAWS, n_held_out: int = N_HELD_OUT,
+) -> list[dict]:  # fmt: skip
+    """Return what discovery says of some worlds, a row each (`build_spaces`, `judge_space`)."""
+    spaces = zip(seeds, build_spaces(seeds, null, win_rate), strict=True)
+    return [judge_space(here, null, seed % LEVELS_STEP, n_draws, n_held_out) for seed, here in spaces]
+
+
+def judge_space(
+    here: space.Space, null: bool | str = False, first: int = 0, n_draws: int = N_DRAWS, n_held_out: int = N_HELD_OUT
 ) -> dict:
     """Return what discovery says of one world.
 
     Parameters
     ----------
-    seed : int
+    here : Space
     null : bool or "late"
-        See `demo.build_world`.
-    win_rate : float, optional
-        Win rate of the strong segment in place of the demo's.
+        Whether lifts are known to be 1, so that intervals can be counted.
+    first : int
+        The first level whose interval is counted, below `LEVELS_STEP`.
     n_draws, n_held_out : int
         Shuffled searches, and permutations of the newer part.
     """
-    strong, usual = TRUTH["segments"][0], TRUTH["segments"][0]["win_rate"]
-    strong["win_rate"] = win_rate or usual
-    try:
-        here = build_space(seed, null)
-    finally:
-        strong["win_rate"] = usual
     older = discovery.search_part(here, n_draws=n_draws)
     offered = offer.list_offered(here, older)
     within = disguise.compare_within(here, list(offered["rules"]))
     judged = offer.judge_offered(here, offered, within, n_draws=n_held_out)
-    cover = _cover_null(here, judged, seed % LEVELS_STEP) if null else {}
-    return {"p": older.about["p_adjusted"].iloc[0], **_describe_list(here, judged), **cover}
+    known = _cover_null(here, judged, first) if null else _judge_territory(here)
+    return {"p": older.about["p_adjusted"].iloc[0], **_describe_list(here, judged), **known}
+
+
+def judge_lists(seeds: Sequence[int], null: bool | str) -> list[dict]:
+    """Return the held-out p-value of each of some smaller null worlds that offered a list."""
+    rows = []
+    for here in build_spaces(seeds, null, n_accounts=SMALLER):
+        offered = offer.list_offered(here, discovery.search_part(here, n_draws=N_DRAWS))
+        if len(offered):
+            checked = discovery.check_held_out(here, offer.find_members(here, offered), N_HELD_OUT)
+            rows.append({"holdout_p": checked.p_adjusted.min()})
+    return rows
+
+
+def _judge_territory(here: space.Space) -> dict:
+    """Whether the strong rep's territory has a lead beyond luck, and whether that is laid to the rep."""
+    within = disguise.compare_within(here, [TERRITORY])
+    rep = within[within["within"] == "the rep"].iloc[0]
+    ids = here.accounts.loc[TERRITORY.mask(here.accounts), "account_id"]
+    leads = groups.estimate_units(here.frames.capped, groups.find_units(here.frames.capped, ids)).low > 1
+    return {"rep_leads": bool(leads), "rep_explains": bool(leads and rep["judged"] == "explained")}
 
 
 def _describe_list(here: space.Space, judged: pd.DataFrame) -> dict:
@@ -75,7 +122,7 @@ def _describe_list(here: space.Space, judged: pd.DataFrame) -> dict:
     masks = offer.find_members(here, judged).T
     jaccard = np.array([(mask & planted).sum() / (mask | planted).sum() for mask in masks])
     confirmed = (judged["verdict"] == "confirmed").to_numpy()
-    conditions = [list(each.rules) for each in judged["rules"]]
+    conditions, words = [list(each.rules) for each in judged["rules"]], list(judged["verdict"])
     return {
         "n_offered": len(judged),
         "holdout_p": judged["holdout_p_adjusted"].min(),
@@ -85,6 +132,8 @@ def _describe_list(here: space.Space, judged: pd.DataFrame) -> dict:
         "decoy_confirmed": bool(confirmed[[set(map(str, DECOY.rules)) <= set(map(str, c)) for c in conditions]].any()),
         "trap_confirmed": bool(confirmed[[TRAP in c for c in conditions]].any()),
         "trap_alone_confirmed": bool(confirmed[[c == [TRAP] for c in conditions]].any()),
+        "rep_offered": any(REP in c for c in conditions),
+        "rep_laid_to_rep": any(REP in c and "the rep" in word for c, word in zip(conditions, words, strict=True)),
         "rep_confirmed": bool(confirmed[[REP in c for c in conditions]].any()),
     }
 
@@ -128,34 +177,58 @@ def _table(found: pd.DataFrame) -> list[str]:
     return [f"| {words} | {share} |" for words, share in lines]
 
 
-def run(n_worlds: int) -> list[str]:
+def run(n_worlds: int, n_lists: int) -> list[str]:
     """Return the lines of the tables."""
     with get_context("spawn").Pool(2) as pool:
 
-        def judge(n: int, *options) -> pd.DataFrame:
-            return pd.DataFrame(pool.starmap(judge_world, [(seed, *options) for seed in range(n)], chunksize=5))
+        def spread(call, seeds: range, *options) -> pd.DataFrame:
+            batches = [(seeds[start : start + BATCH], *options) for start in range(0, len(seeds), BATCH)]
+            return pd.DataFrame([row for rows in pool.starmap(call, batches, chunksize=1) for row in rows])
 
-        planted = judge(n_worlds)
-        lines = [f"{n_worlds:,} worlds with a planted truth.", "", "| what | share of worlds |", "|---|---|"]
-        lines += [
-            f"| {words} | {_share(planted[name])} |"
-            for name, words in (
-                ("planted_confirmed", "a segment that shares 60 % (Jaccard) with the planted one is confirmed"),
-                ("decoy_confirmed", "a segment with all conditions of the decoy is confirmed"),
-                ("trap_alone_confirmed", "the Simpson trap is confirmed by itself"),
-                ("trap_confirmed", "any segment with the trap among its conditions is confirmed"),
-                ("rep_confirmed", "any segment with the strong rep's territory is confirmed"),
-            )
-        ]
-        for null, words in ((True, "no truth"), ("late", "no truth; a level appears late, losses close slower")):
+        lines = describe_planted(spread(judge_worlds, range(n_worlds)))
+        for null, words in NULLS.items():
             lines += ["", f"{n_worlds:,} worlds: {words}.", "", "| what | share |", "|---|---|"]
-            lines += _table(judge(n_worlds, null))
-        n_power = max(10, n_worlds // 5)
-        lines += ["", f"Power: {n_power:,} worlds each."]
-        lines += ["", "| win rate of the planted segment | confirmed |", "|---|---|"]
-        lines += [f"| {rate:.2f} | {_share(judge(n_power, False, rate)['planted_confirmed'])} |" for rate in POWER]
-    return lines
+            lines += _table(spread(judge_worlds, range(n_worlds), null))
+        lists, start = pd.DataFrame(), 0
+        while len(lists) < n_lists:
+            more = spread(judge_lists, range(start, start + 20 * BATCH), list(NULLS)[start // (20 * BATCH) % 2])
+            lists, start = pd.concat([lists, more]), start + 20 * BATCH
+        lines += describe_lists(lists, start)
+        power = {rate: spread(judge_worlds, range(max(10, n_worlds // 5)), False, rate) for rate in POWER}
+        return lines + describe_power(power)
+
+
+def describe_planted(found: pd.DataFrame) -> list[str]:
+    """Return the lines about worlds with a planted truth."""
+    what = {
+        "a segment that shares 60 % (Jaccard) with the planted one is confirmed": found["planted_confirmed"],
+        "a segment with all conditions of the decoy is confirmed": found["decoy_confirmed"],
+        "the Simpson trap is confirmed by itself": found["trap_alone_confirmed"],
+        "any segment with the trap among its conditions is confirmed": found["trap_confirmed"],
+        "the strong rep's territory leads beyond luck": found["rep_leads"],
+        "of these: explained by the rep": found.loc[found["rep_leads"], "rep_explains"],
+        "any segment with the territory among its conditions is offered": found["rep_offered"],
+        "of these: explained by the rep, one at least": found.loc[found["rep_offered"], "rep_laid_to_rep"],
+        "any segment with the territory among its conditions is confirmed": found["rep_confirmed"],
+    }
+    lines = [f"{len(found):,} worlds with a planted truth.", "", "| what | share of worlds |", "|---|---|"]
+    return lines + [f"| {words} | {_share(values)} |" for words, values in what.items()]
+
+
+def describe_lists(lists: pd.DataFrame, n_worlds: int) -> list[str]:
+    """Return the lines about the null worlds that offered a list."""
+    share = _share(lists["holdout_p"] <= 0.05)
+    words = f"{n_worlds:,} null worlds of {SMALLER:,} accounts, of both kinds, until enough had offered a list."
+    head = ["", words, "", "| what | share |", "|---|---|"]
+    return [*head, f"| held-out p at most 0.05, worlds that offered a list | {share} |"]
+
+
+def describe_power(found: dict[float, pd.DataFrame]) -> list[str]:
+    """Return the lines about weaker truths."""
+    lines = ["", f"Power: {len(next(iter(found.values()))):,} worlds each.", ""]
+    lines += ["| win rate of the planted segment | confirmed |", "|---|---|"]
+    return lines + [f"| {rate:.2f} | {_share(each['planted_confirmed'])} |" for rate, each in found.items()]
 
 
 if __name__ == "__main__":
-    print("\n".join(run(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)))
+    print("\n".join(run(*map(int, sys.argv[1:])) if len(sys.argv) > 1 else run(1000, 1000)))

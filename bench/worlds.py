@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import ibis
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ from icp_lib.run import Quarter
 
 CUTOFF = Quarter.parse("2026-Q3").cutoff("Europe/Berlin")
 LATE = {"attribute": "industry", "op": "is", "value": demo.TRUTH["late"]["value"]}
+IDS, PREFIX = ("account_id", "parent_account_id", "family_id", "opportunity_id"), 4
 STRONG = tuple(demo.TRUTH["segments"][0]["conditions"])
 
 
@@ -25,21 +28,41 @@ def build_frames(seed: int, n_accounts: int = 6000, null: bool | str = False) ->
     null : bool or "late"
         See `demo.build_world`.
     """
-    world = demo.build_world(seed, n_accounts, null, tables=("accounts", "opportunities"))
+    return next(build_many([seed], n_accounts, null))
+
+
+def build_many(
+    seeds: Sequence[int], n_accounts: int = 6000, null: bool | str = False
+) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Yield what `build_frames` returns for each seed; the engine sees all worlds at once, which is faster.
+
+    Ids are made distinct by a prefix that is as long for every world, and taken off again; the split into parts is made
+    in each world.
+    """
+    drawn = [demo.build_world(seed, n_accounts, null, tables=("accounts", "opportunities")) for seed in seeds]
     con = ibis.duckdb.connect()
-    cuts = [
-        accounts.cut(
-            con.create_table(
-                name, ibis.memtable(frame.astype({"is_timing_loss": "boolean"} if name == "opportunities" else {}))
-            ),
-            name,
-            CUTOFF,
-        )
-        for name, frame in world.items()
-    ]
-    table, opportunities = accounts.build(*cuts), cuts[1].to_pandas()
+    cuts = []
+    for name in ("accounts", "opportunities"):
+        whole = pd.concat([_prefix(world[name], number) for number, world in enumerate(drawn)], ignore_index=True)
+        whole = whole.astype({"is_timing_loss": "boolean"} if name == "opportunities" else {})
+        cuts.append(accounts.cut(con.create_table(name, ibis.memtable(whole)), name, CUTOFF))
+    frames = accounts.build(*cuts), cuts[1].to_pandas()
     con.disconnect()
-    return table, opportunities
+    worlds = [frame["account_id"].str[:PREFIX].astype(int).to_numpy() for frame in frames]
+    for number in range(len(drawn)):
+        table, opportunities = (
+            _strip(frame[world == number]) for frame, world in zip(frames, worlds, strict=True)
+        )
+        part = accounts.build_part(table["family_id"], table["first_opportunity_at"])
+        yield table.assign(part=part), opportunities
+
+
+def _prefix(frame: pd.DataFrame, number: int) -> pd.DataFrame:
+    return frame.assign(**{name: f"{number:0{PREFIX}d}" + frame[name] for name in IDS if name in frame})
+
+
+def _strip(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(**{name: frame[name].str[PREFIX:] for name in IDS if name in frame}).reset_index(drop=True)
 
 
 def simulation_error(values: np.ndarray) -> float:
