@@ -54,7 +54,7 @@ list: .venv/stamp $(demo_if_used) ## every quarter and its state; writes the ind
 test: .venv/stamp data/demo/icp.yml ## every test, and every notebook compared with its committed outputs
 	@mkdir -p .cache
 	@IPYTHONDIR="$(CURDIR)/.cache/ipython" JUPYTER_CONFIG_DIR="$(CURDIR)/.cache/jupyter" \
-	  PYTHONHASHSEED=0 OMP_NUM_THREADS=1 .venv/bin/python -m pytest -p no:randomly --nbval --nbval-current-env \
+	  PYTHONHASHSEED=0 OMP_NUM_THREADS=1 .venv/bin/python -m pytest -p no:randomly -n 2 --nbval --nbval-current-env \
 	  --nbval-cell-timeout=300 --nbval-kernel-startup-timeout=120 tests $(sort $(wildcard notebooks/0*.ipynb))
 
 lab: .venv/stamp $(demo_if_used) ## JupyterLab on copies of the notebooks: QUARTER=2026-Q3 DATA=~/acme OUT=reports/acme

@@ -11,6 +11,18 @@ from screenshots import find_chromium, start_browser
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_xdist_make_scheduler(config, log):
+    """Each file's tests stay together in their order, and so do the notebooks: 07 reads what 00 and 01 saved."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class LoadFiles(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = nodeid.partition("::")[0]
+            return "notebooks" if path.endswith(".ipynb") else path
+
+    return LoadFiles(config, log)
+
+
 @pytest.fixture(scope="session")
 def repo() -> Path:
     """Root of the checkout."""
