@@ -42,7 +42,8 @@ def build_cards(headline, history, quarter: str, verdict: str, has_earlier: bool
     ----------
     headline : DataFrame
         metric, estimate, conf_low, conf_high, n, n_events, comparison (a number in the metric's unit, or words), note;
-        and, where there, comparison_words, which stand at the comparison's line.
+        and, where there, compared_with (whom the number is of; "the rest" by itself) or comparison_words, which
+        stand at the comparison's line.
     history : DataFrame
         quarter, metric, estimate, conf_low, conf_high; and, in the row of the quarter that is reported: change,
         change_low, change_high, p_adjusted (Holm over the headline figures), since (the quarter compared with), cause
@@ -130,7 +131,8 @@ def read_comparison(row: dict) -> tuple[float | None, str]:
         return None, words or str(given)
     if format_of("estimate", metric) == "ratio" and rest == 1:
         return rest, words or "same as the rest"
-    return rest, words or f"the rest {format_value(rest, 'estimate', metric=metric)}"
+    whom = "the rest" if is_missing(row.get("compared_with")) else row["compared_with"]
+    return rest, words or f"{whom} {format_value(rest, 'estimate', metric=metric)}"
 
 
 def _signed(text: str) -> str:

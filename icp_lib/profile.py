@@ -6,7 +6,7 @@ import json
 
 import pandas as pd
 
-from icp_lib.schemas import CLAIM_COLUMNS
+from icp_lib.schemas import CLAIM_COLUMNS, missing_words
 
 HEADLINE_COLUMNS = [
     "segment_id",
@@ -19,6 +19,7 @@ HEADLINE_COLUMNS = [
     "n",
     "n_events",
     "comparison",
+    "compared_with",
     "method",
     "note",
 ]
@@ -34,6 +35,10 @@ _METHODS = {
     "share_of_margin": "Poisson bootstrap of families",
     "reachable_accounts": "count",
 }
+#: Whom page 03 gives beside the segments, and what they are called here.
+BESIDE = {"rest": "the rest", "": "all customers"}
+#: Figures of page 03 that a profile is judged by, and the tables without which they are not measured.
+ECONOMICS = {"cac": "spend", "payback_months": ("spend", "revenue"), "retention_12": "revenue"}
 
 
 def choose_best(segments: pd.DataFrame) -> pd.DataFrame:
@@ -51,7 +56,7 @@ def choose_best(segments: pd.DataFrame) -> pd.DataFrame:
     return segments[is_able].head(1)
 
 
-def build_headline(best: pd.DataFrame, measure: str) -> pd.DataFrame:
+def build_headline(best: pd.DataFrame, measure: str, *economics: pd.DataFrame) -> pd.DataFrame:
     """Return the headline figures of the leading segment, one row a metric: `headline`.
 
     The lead is that of newer deals, its range widened for the length of the list. A figure that cannot be given stays,
@@ -63,13 +68,38 @@ def build_headline(best: pd.DataFrame, measure: str) -> pd.DataFrame:
         One row of `segments`, or none.
     measure : str
         The value measure in use; in money only where it is a margin.
+    *economics : DataFrame
+        Tables of page 03 with segment_id, segment, metric, estimate, conf_low, conf_high, n, method, note: cost,
+        payback and retention are taken from them. Any may be empty.
     """
     rows = [row for each in best.to_dict("records") for row in _headline_rows(each, measure)]
     columns = ["metric", "estimate", "conf_low", "conf_high", "n", "n_events", "comparison", "note"]
     table = pd.DataFrame(rows, columns=columns)
+    table["method"] = table["metric"].map(_METHODS)
+    if len(best):
+        beside = _pick_economics(best["segment_id"].iloc[0], *economics)
+        table = pd.concat([table.iloc[:-1], beside, table.iloc[-1:]], ignore_index=True)
+    table = table.reindex(columns=HEADLINE_COLUMNS)
     for name in ("segment_id", "segment"):
         table[name] = best[name].iloc[0] if len(best) else ""
-    return table.assign(conf_level=0.95, method=table["metric"].map(_METHODS))[HEADLINE_COLUMNS]
+    return table.assign(conf_level=0.95)
+
+
+def _pick_economics(segment_id: str, *tables: pd.DataFrame) -> pd.DataFrame:
+    """Cost, payback and retention of one segment beside those of the rest; what is not there says what it needs."""
+    known = [table for table in tables if len(table)]
+    found = pd.concat(known, ignore_index=True) if known else pd.DataFrame(columns=["metric", "segment_id"])
+    found["segment_id"] = found["segment_id"].fillna("")  # all customers, read back from a file
+    rows = []
+    for metric, needs in ECONOMICS.items():
+        alike = found[found["metric"] == metric]
+        own, others = alike[alike["segment_id"] == segment_id], alike[alike["segment_id"].isin(BESIDE)]
+        row = own.iloc[0].to_dict() if len(own) else {"note": missing_words(needs).removeprefix("Not measured: ")}
+        row |= {"metric": metric, "comparison": NAN, "compared_with": ""}
+        for other in others.head(1).itertuples():
+            row |= {"comparison": other.estimate, "compared_with": BESIDE[other.segment_id]}
+        rows.append(row)
+    return pd.DataFrame(rows).reindex(columns=HEADLINE_COLUMNS)
 
 
 def _headline_rows(row: dict, measure: str) -> list[list]:

@@ -293,3 +293,37 @@ def check_trait(name: str, roles: dict[str, str]) -> str:
         raise DataError(f"traits: '{name}' is {why} and cannot describe an ideal customer. "
                         "Use a column with role 'trait'.")
     return name
+
+
+def _and(words) -> str:
+    words = list(words)
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
+def missing_words(needs: str | tuple[str, ...] | None) -> str:
+    """Return what is missing and what it would take, in the words of the schemas.
+
+    Parameters
+    ----------
+    needs : str or tuple of str or None
+        A table (``spend``), a column (``opportunities.amount``) or a file (``experiments.yml``).
+
+    Examples
+    --------
+    >>> missing_words("spend")
+    'Not measured: needs spend. Add spend.csv with month, category and amount, then run again.'
+    """
+    if not needs:
+        return "Nothing to show: no row passed."
+    needs = (needs,) if isinstance(needs, str) else tuple(needs)
+    steps = []
+    for need in needs:
+        table, _, column = need.partition(".")
+        if column == "yml":
+            steps.append(need)
+        elif column:
+            steps.append(f"the column {column} to {table}.csv")
+        else:
+            columns = [each.name for each in TABLES[check_in(table, TABLES, "needs")].columns if each.required]
+            steps.append(f"{table}.csv with {_and(columns)}")
+    return f"Not measured: needs {_and(needs)}. Add {'; and '.join(steps)}, then run again."

@@ -54,9 +54,10 @@ def test_the_first_that_is_better_and_checked_leads(rows, leads):
 
 def test_the_headline_has_the_figures_of_newer_deals():
     table = headline()
-    assert table.reset_index()[profile.HEADLINE_COLUMNS].shape == (5, len(profile.HEADLINE_COLUMNS))
+    assert table.reset_index()[profile.HEADLINE_COLUMNS].shape == (8, len(profile.HEADLINE_COLUMNS))
     assert table.index.tolist() == [
-        "margin_per_day", "win_rate", "cycle_median_days", "share_of_margin", "reachable_accounts",
+        "margin_per_day", "win_rate", "cycle_median_days", "share_of_margin", "cac", "payback_months", "retention_12",
+        "reachable_accounts",
     ]  # fmt: skip
     columns = ["estimate", "conf_low", "conf_high", "n", "n_events", "comparison"]
     expected = {
@@ -68,8 +69,28 @@ def test_the_headline_has_the_figures_of_newer_deals():
     }
     for metric, figures in expected.items():
         np.testing.assert_allclose(table.loc[metric, columns].astype(float), figures)
+    table = table.loc[list(expected)]
     assert table["note"].tolist() == ["", "", "", "21% of all deals", ""]
     assert (table["segment_id"] == "s1").all() and table["method"].notna().all() and (table["conf_level"] == 0.95).all()
+
+
+def test_cost_payback_and_retention_come_from_page_03_beside_the_rest():
+    row = {"conf_low": 4000.0, "conf_high": 6000.0, "n": 80, "n_events": 12, "method": "as there", "note": ""}
+    costs = pd.DataFrame([
+        {"segment_id": "s1", "metric": "cac", "estimate": 5000.0} | row,
+        {"segment_id": "s1", "metric": "cac_zero_lag", "estimate": 4800.0} | row,
+        {"segment_id": "rest", "metric": "cac", "estimate": 7000.0} | row,
+        {"segment_id": "s2", "metric": "cac", "estimate": 1.0} | row,
+    ])  # fmt: skip
+    kept = pd.DataFrame([{"segment_id": np.nan, "metric": "retention_12", "estimate": 0.8} | row,
+                         {"segment_id": "s1", "metric": "retention_12", "estimate": 0.9} | row])  # fmt: skip
+    table = profile.build_headline(build({}), "margin_per_day", costs, kept, pd.DataFrame()).set_index("metric")
+    columns = ["estimate", "conf_low", "conf_high", "n", "n_events", "comparison", "compared_with", "method"]
+    assert table.loc["cac", columns].tolist() == [5000.0, 4000.0, 6000.0, 80, 12, 7000.0, "the rest", "as there"]
+    assert table.loc["retention_12", columns[:1] + columns[5:7]].tolist() == [0.9, 0.8, "all customers"]
+    assert np.isnan(table.loc["payback_months", "estimate"])
+    assert table.loc["payback_months", "note"].startswith("needs spend and revenue. Add spend.csv with month")
+    assert (table["segment_id"] == "s1").all()
 
 
 @pytest.mark.parametrize(("measure", "metric", "figures"), [
