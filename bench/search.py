@@ -5,6 +5,7 @@ Run: python bench/search.py [share]   (default 1; 0.1 for a tenth of the rows)
 
 from __future__ import annotations
 
+import functools
 import os
 import resource
 import subprocess
@@ -15,15 +16,16 @@ from pathlib import Path
 import numpy as np
 import peers
 
-from icp_lib import permutation, search
+from icp_lib import charts, permutation, search
 
+PICTURE = Path(__file__).resolve().parents[1] / "docs" / "search-cost.svg"
 ROWS, TRAITS, DEPTH, MIN_SHARE = 50_000, 12, 3, 0.01
 LEVEL_SHARES = (0.4, 0.3, 0.2, 0.1)
 MEASURES = 4
 SIZES = {
-    "rows": [(5_000, 12, 3), (50_000, 12, 3), (500_000, 12, 3)],
-    "levels": [(50_000, 6, 3), (50_000, 24, 3)],
-    "conditions": [(50_000, 12, 1), (50_000, 12, 2), (50_000, 12, 4)],
+    "accounts": [(5_000, 12, 3), (50_000, 12, 3), (500_000, 12, 3)],
+    "levels": [(50_000, 6, 3), (50_000, 12, 3), (50_000, 24, 3)],
+    "conditions": [(50_000, 12, 1), (50_000, 12, 2), (50_000, 12, 3), (50_000, 12, 4)],
 }
 PEERS = {
     "pysubgroup, DFS over bit sets, the best 10": ("pysubgroup", "DFS", 10),
@@ -75,6 +77,7 @@ def measure_here(what: str, n: int, n_traits: int, depth: int) -> None:
     print(len(found.levels), seconds, peak)
 
 
+@functools.cache
 def measure(what: str, n: int, n_traits: int = TRAITS, depth: int = DEPTH) -> tuple[int, float, float]:
     """Return conjunctions, seconds and peak MB, measured in a process of its own."""
     print(what, n, n_traits, depth, file=sys.stderr, flush=True)
@@ -105,7 +108,7 @@ def run_against_peers(n: int) -> list[str]:
         "",
         "| search | measures | seconds | ratio | ratio a measure |",
         "|---|---:|---:|---:|---:|",
-        f"| ours, all groups | {MEASURES} | {ours:.2f} | 1.0 | 1.0 |",
+        f"| ours, all groups | {MEASURES} | {ours:.3f} | 1.0 | 1.0 |",
     ]
     with tempfile.TemporaryDirectory(prefix="icp-search-") as folder:
         path = Path(folder) / "world.npz"
@@ -118,20 +121,55 @@ def run_against_peers(n: int) -> list[str]:
                 continue
             if name == "pysubgroup" and n_best == 10:
                 check_same_best(codes, target, done[1], min_n)
-            lines.append(f"| {words} | 1 | {done[0]:.2f} | {done[0] / ours:.1f} | {MEASURES * done[0] / ours:.1f} |")
+            lines.append(f"| {words} | 1 | {done[0]:.3f} | {done[0] / ours:.1f} | {MEASURES * done[0] / ours:.1f} |")
     return lines
 
 
 def run_sizes(share: float) -> list[str]:
-    """Return the lines of the second table."""
+    """Return the lines of the second table, and draw them."""
     lines = ["| what changes | accounts | levels | conditions | groups | seconds |", "|---|---:|---:|---:|---:|---:|"]
+    drawn = {}
     for words, sizes in SIZES.items():
         for n, n_traits, depth in sizes:
             n = round(n * share)
             found, seconds, _ = measure("search", n, n_traits, depth)
             levels = n_traits * len(LEVEL_SHARES)
-            lines.append(f"| {words} | {n:,} | {levels} | {depth} | {found:,} | {seconds:.2f} |")
+            lines.append(f"| {words} | {n:,} | {levels} | {depth} | {found:,} | {seconds:.3f} |")
+            size = {"accounts": n, "levels": levels, "conditions": depth}[words]
+            drawn.setdefault(words, []).append((size, seconds, found))
+    if share == 1:
+        PICTURE.write_text(draw_sizes(drawn), encoding="utf-8")
+        lines += ["", f"![Seconds of the search by accounts, levels and conditions]({PICTURE.name})"]
     return lines
+
+
+def draw_sizes(drawn: dict[str, list[tuple]]) -> str:
+    """Return seconds against each size as SVG, every point with its groups; both scales are logarithmic."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(charts.RC | {"figure.facecolor": charts.LIGHT["paper"], "savefig.facecolor": "auto"}):
+        figure = Figure(figsize=(charts.WIDTH, 2.9))
+        panels = figure.subplots(1, len(drawn), sharey=True)
+        for axes, (words, points) in zip(panels, drawn.items(), strict=True):
+            sizes, seconds, _ = zip(*points, strict=True)
+            axes.loglog(sizes, seconds, marker="o", color=charts.LIGHT["blue"])
+            room = (max(sizes) / min(sizes)) ** 0.1
+            axes.set(xlabel=words, xlim=(min(sizes) / room**4, max(sizes) * room))
+            axes.minorticks_off()
+            axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+            axes.grid(True, axis="y")
+            axes.grid(False, axis="x")
+            for size, taken, n in points:
+                place = {"textcoords": "offset points", "ha": "right", "size": charts.NOTE_SIZE}
+                axes.annotate(f"{n:,}", (size, taken), (-7, 3), color=charts.LIGHT["ink2"], **place)
+        low, high = (pick(point[1] for points in drawn.values() for point in points) for pick in (min, max))
+        panels[0].set_ylim(low / 2, high * 3)
+        ticks = [tick for tick in (0.001, 0.01, 0.1, 1, 10, 100) if low / 2 <= tick <= high * 3]
+        panels[0].set_yticks(ticks, [f"{tick:g} s" for tick in ticks])
+        figure.text(0.02, 0.93, f"Seconds of the exact search ({MEASURES} measures); at each point the groups found")
+        figure.tight_layout(rect=(0, 0, 1, 0.92))
+        return charts.to_svg(figure)
 
 
 def run_large(share: float) -> list[str]:

@@ -1,36 +1,30 @@
-"""Exact search over every conjunction of up to a few levels, by matrix products on additive sums.
+"""Exact search over every conjunction of up to a few levels, by small cubes of additive sums.
 
-Rows are accounts, or cells of accounts with equal levels. For the rows X of level i (0 or 1 a level) and a column y of
-sums, ``X' diag(y) X`` holds at [j, k] the sum of y over the rows that have i and j and k, and at [j, j] that of i and
-j: one product gives every conjunction inside i. Nothing is sampled and no branch is cut but those whose support is too
-small, and support only shrinks as conditions are added.
+Rows are accounts, or cells of accounts with equal levels. What a row has of a few traits is one of few patterns: four
+sizes and five countries make twenty. A few traits are a bundle. A conjunction of three conditions lies in three bundles
+or fewer, and whether a row is in it depends on the row's patterns in these alone. So for every three bundles the rows
+are added up once by their patterns, a GROUP BY, and each conjunction is a sum over cells of that cube, which is far
+smaller than the rows. Every row is in one cell, nothing is sampled, and no conjunction is left out but those with too
+little support.
 """
 
 from __future__ import annotations
 
-import time
+import functools
+import itertools
+import math
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from icp_lib.checks import DataError, check_range
+from icp_lib.checks import DataError
+from icp_lib.sizing import pack_bundles, plan_search
 
-MAX_CONJUNCTIONS = 5_000_000
-MAX_BYTES = 2_000_000_000
-MAX_DEPTH = 6
-#: Bytes of one block of rows: small enough for the processor's cache.
-BLOCK_BYTES = 1_000_000
 #: Bytes of one block of conjunctions times rows.
 MEMBER_BYTES = 32_000_000
-
-
-class Plan(NamedTuple):
-    """The size of a search before it starts: hypotheses, bytes at most, multiplications about."""
-
-    n_conjunctions: int
-    n_bytes: int
-    n_operations: float
+#: No condition, while searching: it sorts after every level.
+NONE = np.iinfo(np.int64).max
 
 
 class Conjunctions(NamedTuple):
@@ -51,92 +45,6 @@ class Conjunctions(NamedTuple):
     sums: np.ndarray
     parents: np.ndarray
     twin_of: np.ndarray
-
-
-def count_conjunctions(attribute, depth: int = 3) -> int:
-    """Return how many conjunctions of one to `depth` levels there are, at most one level an attribute.
-
-    Parameters
-    ----------
-    attribute : array, shape (n_levels,)
-        The attribute of each level.
-    depth : int
-
-    Examples
-    --------
-    >>> count_conjunctions(["size", "size", "country", "country", "country"], depth=2)
-    11
-    """
-    ways = [1] + [0] * depth  # ways[c]: conjunctions with c conditions over the attributes seen so far
-    for n_levels in np.unique(attribute, return_counts=True)[1].tolist():
-        for c in range(depth, 0, -1):
-            ways[c] += ways[c - 1] * n_levels
-    return sum(ways[1:])
-
-
-def plan_search(n_rows: int, attribute, n_columns: int, depth: int = 3, n_draws: int = 0) -> Plan:
-    """Return the size of a search; refuse one that is too large.
-
-    Parameters
-    ----------
-    n_rows : int
-        Accounts or cells.
-    attribute : array, shape (n_levels,)
-        The attribute of each level, its name or a code.
-    n_columns : int
-        Columns of sums.
-    depth : int
-        The largest number of conditions.
-    n_draws : int
-        Permutations that follow (`permutation.permute_search`).
-
-    Returns
-    -------
-    Plan
-        `n_bytes` holds if every conjunction has members; `n_operations` takes the levels of an attribute to be of equal
-        size (`estimate_seconds` turns it into time).
-
-    Raises
-    ------
-    DataError
-        More than `MAX_CONJUNCTIONS` conjunctions, or `MAX_BYTES` bytes.
-
-    Examples
-    --------
-    >>> plan_search(4000, np.repeat(np.arange(12), 4), n_columns=8).n_conjunctions
-    15184
-    """
-    check_range(depth, 1, MAX_DEPTH, "depth")
-    names, counts = np.unique(attribute, return_counts=True)
-    n = count_conjunctions(attribute, depth)
-    row_bytes = n_columns * 8 + depth * 16
-    n_bytes = 3 * n * row_bytes + n_rows * (2 * len(attribute) + n_columns * 16)
-    share = 1 / max(1.0, counts.mean() if len(counts) else 1)
-    each = 4 * (n_columns * share ** max(0, depth - 2) + n_draws * share)
-    plan = Plan(n, n_bytes, float(n) * n_rows * each)
-    if n > MAX_CONJUNCTIONS or n_bytes > MAX_BYTES:
-        smaller = count_conjunctions(attribute, depth - 1) if depth > 1 else 0
-        largest = f"{names[counts.argmax()]} has most, {counts.max():,}"
-        raise DataError(
-            f"search: {len(attribute):,} levels of {len(names):,} traits make {n:,} groups of up to {depth} "
-            f"conditions and need {n_bytes / 1e9:,.1f} GB; the most is {MAX_CONJUNCTIONS:,} and "
-            f"{MAX_BYTES / 1e9:,.1f} GB. Use fewer traits, fewer levels of a trait ({largest})"
-            + (f", or depth {depth - 1} ({smaller:,} groups)." if depth > 1 else ".")
-        )
-    return plan
-
-
-def estimate_seconds(n_operations: float) -> float:
-    """Return about how long so many multiplications take here, from a small product that is timed.
-
-    For the terminal, never for a page: two runs differ.
-    """
-    block = np.ones((1024, 256))
-    block.T @ block  # the first call starts the threads
-    started = time.perf_counter()
-    block.T @ block
-    rate = 2 * block.size * block.shape[1] / max(1e-9, time.perf_counter() - started)
-    return n_operations / rate
 
 
 def build_cells(levels, sums) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -190,8 +98,9 @@ def search_conjunctions(
     depth : int
         The largest number of conditions.
     minimum : dict
-        Column of `sums` -> the least sum, by default one account. These columns must not be negative, and must not
-        look at the outcome where p-values follow: a permutation leaves the number of deals as it is, not that of wins.
+        Column of `sums` -> the least sum, by default one account. These columns are counts, as column 0 is: whole
+        numbers, whose sums are exact in any order of addition, so that support and twins are too. They must not look at
+        the outcome where p-values follow: a permutation leaves the number of deals as it is, not that of wins.
 
     Returns
     -------
@@ -200,8 +109,8 @@ def search_conjunctions(
     Raises
     ------
     DataError
-        Where the search is too large (`plan_search`), shapes do not fit, sums are missing, or a column of
-        `minimum` has negative values.
+        Where the search is too large (`plan_search`), shapes do not fit, sums are missing, a column of `minimum` has
+        negative values, or a count is not a whole number.
 
     Examples
     --------
@@ -213,13 +122,17 @@ def search_conjunctions(
     levels, sums = np.asarray(levels, bool), np.asarray(sums, float)
     plan_search(len(levels), attribute, sums.shape[1], depth)
     least = _check_sums(levels, attribute, sums, minimum or {0: 1})
-    rare_first = np.argsort(levels.sum(axis=0), kind="stable")  # the rows inside the first are read
-    codes = np.unique(attribute, return_inverse=True)[1][rare_first]
-    blocks = list(_search_inside((), levels[:, rare_first], sums, np.arange(len(codes)), codes, depth, least))
-    conjunctions = np.concatenate([np.zeros((0, depth), int), *(_pad(rare_first[found], depth) for found, _ in blocks)])
+    code = np.unique(attribute, return_inverse=True)[1]
+    columns = np.ascontiguousarray(sums.T)
+    traits = _build_traits(levels, code, columns, least)
+    packed = pack_bundles([trait.n_patterns for trait in traits], depth, len(levels))[1]
+    bundles = [_build_bundle([traits[number] for number in numbers], depth) for numbers in packed]
+    blocks = list(_search_sets(bundles, columns, depth, least))
+    conjunctions = np.concatenate([np.zeros((0, depth), int), *(found for found, _ in blocks)])
     totals = np.concatenate([sums[:0], *(totals for _, totals in blocks)])
-    order = np.lexsort((*conjunctions.T[::-1], (conjunctions >= 0).sum(axis=1)))
-    conjunctions, totals = conjunctions[order], totals[order]
+    order = np.lexsort((*conjunctions.T[::-1], (conjunctions < NONE).sum(axis=1)))
+    order = order[_is_distinct(conjunctions[order], code)]
+    conjunctions, totals = np.where(conjunctions < NONE, conjunctions, -1)[order], totals[order]
     parents = _find_parents(conjunctions, levels.shape[1])
     return Conjunctions(conjunctions, totals, parents, _find_twins(parents, totals[:, 0]))
 
@@ -234,71 +147,132 @@ def _check_sums(levels, attribute, sums, minimum) -> np.ndarray:
     least = np.full(sums.shape[1], -np.inf)
     least[list(minimum)] = list(minimum.values())
     for column in range(sums.shape[1]):
+        is_count = column == 0 or column in minimum
         if not np.isfinite(sums[:, column]).all():
             raise DataError(f"search: column {column} of the sums has missing values; give 0 where nothing is to add.")
         if column in minimum and (sums[:, column] < 0).any():
             raise DataError(f"search: column {column} of the sums is a minimum but has negative values: use a count.")
+        if is_count and (sums[:, column] != np.rint(sums[:, column])).any():
+            raise DataError(f"search: column {column} of the sums is a count but has values that are no whole numbers.")
     return least
 
 
-def _search_inside(prefix, levels, sums, candidates, codes, left, least) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Conjunctions that start with `prefix`, whose rows these are, and add one to `left` of the candidates."""
-    if left == 2:
-        yield from _search_pairs(prefix, levels, sums, candidates, codes, least)
-        return
-    totals = _level_sums(levels, sums)
-    enough = (totals >= least).all(axis=1)
-    yield _join(prefix, candidates[enough, None]), totals[enough]
-    for place in np.flatnonzero(enough) if left > 2 else ():
-        later = enough & (np.arange(len(candidates)) > place) & (codes != codes[place])
-        rows = np.flatnonzero(levels[:, place])
-        inside = levels[rows][:, later], sums[rows], candidates[later], codes[later]
-        yield from _search_inside((*prefix, candidates[place]), *inside, left - 1, least)
+class _Trait(NamedTuple):
+    """Levels of which no row has two. The pattern of a row is the place of its level; the last place is none."""
+
+    levels: np.ndarray
+    code: np.ndarray
+    n_patterns: int
 
 
-def _search_pairs(prefix, levels, sums, candidates, codes, least) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Every candidate, and every pair of candidates of different attributes, with enough support among these rows."""
-    first, second = np.triu_indices(len(candidates))
-    possible = (first == second) | (codes[first] != codes[second])
-    first, second = first[possible], second[possible]
-    totals = _pair_sums(levels, sums)[:, first, second].T
-    enough = (totals >= least).all(axis=1)
-    single, pair = enough & (first == second), enough & (first != second)
-    yield _join(prefix, candidates[first[single], None]), totals[single]
-    yield _join(prefix, candidates[np.column_stack([first[pair], second[pair]])]), totals[pair]
+class _Bundle(NamedTuple):
+    """A few traits taken together.
+
+    Attributes
+    ----------
+    code : array of int, shape (n_rows,)
+        The pattern of each row.
+    n_patterns : int
+    conditions : array of int, shape (m, n_traits)
+        The conjunctions inside the bundle, the first without any condition: a level of each trait, or NONE.
+    holds : array of float, shape (m, n_patterns), or None
+        1 where a pattern fulfils a conjunction. None for one trait alone: its patterns are its levels.
+    """
+
+    code: np.ndarray
+    n_patterns: int
+    conditions: np.ndarray
+    holds: np.ndarray | None
 
 
-def _pad(conjunctions: np.ndarray, depth: int) -> np.ndarray:
-    """Levels in rising order, then -1 up to `depth` columns."""
-    ordered = np.sort(conjunctions, axis=1)
-    return np.pad(ordered, ((0, 0), (0, depth - ordered.shape[1])), constant_values=-1)
+def _build_traits(levels, attribute, columns, least) -> list[_Trait]:
+    """The levels with enough support, by attribute; levels that some row has two of are taken one by one."""
+    traits, has_level = [], np.ascontiguousarray(levels.T)
+    is_least = least > -np.inf
+    for number in range(attribute.max(initial=-1) + 1):
+        own = np.flatnonzero(attribute == number)
+        is_apart = np.count_nonzero(has_level[own]) == np.count_nonzero(has_level[own].any(axis=0))
+        for chosen in [own] if is_apart else own[:, None]:
+            trait = _code_levels(has_level, chosen)
+            totals = np.array([np.bincount(trait.code, y, len(chosen) + 1)[:-1] for y in columns[is_least]])
+            enough = (totals >= least[is_least, None]).all(axis=0)
+            if enough.any():
+                traits.append(trait if enough.all() else _code_levels(has_level, chosen[enough]))
+    return traits
 
 
-def _join(prefix: tuple, added: np.ndarray) -> np.ndarray:
-    return np.column_stack([np.tile(np.array(prefix, int), (len(added), 1)), added])
+def _code_levels(has_level, chosen) -> _Trait:
+    code = np.full(has_level.shape[1], len(chosen), np.int32)
+    for place, level in enumerate(chosen):
+        code -= np.int32(len(chosen) - place) * has_level[level]
+    return _Trait(chosen, code, len(chosen) + int((code == len(chosen)).any()))
 
 
-def _level_sums(levels, sums) -> np.ndarray:
-    """Sums over the rows of each level, shape (n_levels, k)."""
-    totals = np.zeros((levels.shape[1], sums.shape[1]))
-    for rows in _row_blocks(len(levels), levels.shape[1]):
-        totals += levels[rows].astype(float).T @ sums[rows]
-    return totals
+def _join_codes(parts, n_rows: int) -> np.ndarray:
+    """One whole number a row for its patterns in several traits or bundles."""
+    return functools.reduce(lambda code, part: code * part.n_patterns + part.code, parts, np.zeros(n_rows, np.int32))
 
 
-def _pair_sums(levels, sums) -> np.ndarray:
-    """X' diag(y) X for every column y: sums over the rows of each two levels, shape (k, n_levels, n_levels)."""
-    totals = np.zeros((sums.shape[1], levels.shape[1], levels.shape[1]))
-    for rows in _row_blocks(len(levels), 2 * levels.shape[1]):
-        x = levels[rows].astype(float)
-        for total, y in zip(totals, sums[rows].T, strict=True):
-            total += x.T @ (x * y[:, None])
-    return totals
+def _build_bundle(traits: list[_Trait], depth: int) -> _Bundle:
+    conditions = np.array(list(itertools.product(*([NONE, *trait.levels.tolist()] for trait in traits))))
+    few = (conditions < NONE).sum(axis=1) <= depth
+    holds = None
+    if len(traits) > 1:  # a pattern fulfils what each of its traits fulfils
+        one = (np.vstack([np.ones(t.n_patterns), np.eye(len(t.levels), t.n_patterns)]) for t in traits)
+        holds = functools.reduce(np.kron, one)[few]
+    n_patterns = math.prod(trait.n_patterns for trait in traits)
+    return _Bundle(_join_codes(traits, len(traits[0].code)), n_patterns, conditions[few], holds)
 
 
-def _row_blocks(n_rows: int, width: int) -> Iterator[slice]:
-    step = max(1024, BLOCK_BYTES // (8 * max(1, width)))
-    return (slice(start, start + step) for start in range(0, n_rows, step))
+def _search_sets(bundles: list[_Bundle], columns, depth: int, least) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For every `depth` bundles the conjunctions with enough support that lie in them.
+
+    One that lies in fewer bundles is taken with the first others: so the bundle at a place may be without a condition
+    only where it and those before it are the first of all, that is where its number is its place.
+    """
+    for chosen in itertools.combinations(range(len(bundles)), min(depth, len(bundles))) if bundles else ():
+        needed = [int(number != place) for place, number in enumerate(chosen)]
+        most = [depth - sum(needed) + each for each in needed]
+        cube = [_take_conditions(bundles[number], *each) for number, *each in zip(chosen, needed, most, strict=True)]
+        n_conditions = functools.reduce(np.add.outer, [(part.conditions < NONE).sum(axis=1) for part in cube])
+        code = _join_codes(cube, columns.shape[1]).astype(np.intp)
+        n_cells = math.prod(part.n_patterns for part in cube)
+        totals = np.array([_add_cells(np.bincount(code, y, n_cells), cube).ravel() for y in columns])
+        enough = (totals >= least[:, None]).all(axis=0)
+        enough &= (n_conditions.ravel() > 0) & (n_conditions.ravel() <= depth)
+        at = np.nonzero(enough.reshape(n_conditions.shape))
+        none = np.full((len(at[0]), depth), NONE)
+        found = np.hstack([none, *(part.conditions[here] for part, here in zip(cube, at, strict=True))])
+        yield np.sort(found, axis=1)[:, :depth], totals[:, enough].T
+
+
+def _take_conditions(bundle: _Bundle, fewest: int, most: int) -> _Bundle:
+    """The bundle with its conjunctions of so many conditions."""
+    n_conditions = (bundle.conditions < NONE).sum(axis=1)
+    wanted = (n_conditions >= fewest) & (n_conditions <= most)
+    holds = None if bundle.holds is None else bundle.holds[wanted]
+    return bundle._replace(conditions=bundle.conditions[wanted], holds=holds)
+
+
+def _add_cells(cube: np.ndarray, bundles: list[_Bundle]) -> np.ndarray:
+    """Turn a cube of patterns into one of conjunctions: along each bundle the sum of the patterns that fulfil it."""
+    for bundle in reversed(bundles):
+        patterns = cube.reshape(-1, bundle.n_patterns).T  # the last bundle comes first
+        if bundle.holds is not None:
+            cube = bundle.holds @ patterns
+        elif bundle.conditions[0, 0] < NONE:  # a level a pattern; the last may be none
+            cube = patterns[: len(bundle.conditions)]
+        else:
+            cube = np.vstack([patterns.sum(axis=0), patterns[: len(bundle.conditions) - 1]])
+    return cube
+
+
+def _is_distinct(conjunctions: np.ndarray, attribute: np.ndarray) -> np.ndarray:
+    """Whether no two levels are of one attribute."""
+    n_levels, depth = len(attribute), conjunctions.shape[1]
+    known = np.append(attribute, 0)[np.minimum(conjunctions, n_levels)]
+    ordered = np.sort(np.where(conjunctions < NONE, known, n_levels + np.arange(depth)), axis=1)
+    return (np.diff(ordered, axis=1) != 0).all(axis=1)
 
 
 def _find_parents(conjunctions: np.ndarray, n_levels: int) -> np.ndarray:

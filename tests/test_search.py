@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icp_lib import search
+from icp_lib import search, sizing
 from icp_lib.checks import DataError
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -73,13 +73,69 @@ def test_every_conjunction_equals_a_groupby(seed, n_levels, n_items, depth, leas
         np.testing.assert_allclose(ours[key], total, rtol=1e-12, atol=1e-12)  # other order of addition
 
 
-def test_rows_in_blocks_give_the_same(monkeypatch):
-    levels, attribute, sums = simulate(3, 5000)
-    whole = search.search_conjunctions(levels, attribute, sums)
-    monkeypatch.setattr(search, "BLOCK_BYTES", 1)  # the smallest block is 1,024 rows
-    blocks = search.search_conjunctions(levels, attribute, sums)
-    np.testing.assert_array_equal(whole.levels, blocks.levels)
-    np.testing.assert_allclose(whole.sums, blocks.sums, rtol=1e-12, atol=1e-10)  # sums up to 5,000, other order
+@pytest.mark.parametrize("depth", [1, 2, 3, 5])
+def test_it_does_not_matter_which_traits_are_taken_together(depth, monkeypatch):
+    """Every trait alone, pairs and triples of traits, and all traits as one bundle."""
+    levels, attribute, sums = simulate(3, 1000, (4, 3, 2, 3), 3)
+    found = search.search_conjunctions(levels, attribute, sums, depth=depth, minimum={0: 3})
+    for most in (1, 6, 20, 10_000):
+        monkeypatch.setattr(sizing, "BUNDLE_SIZES", (most,))
+        again = search.search_conjunctions(levels, attribute, sums, depth=depth, minimum={0: 3})
+        np.testing.assert_array_equal(again.levels, found.levels)
+        np.testing.assert_array_equal(again.parents, found.parents)
+        np.testing.assert_array_equal(again.twin_of, found.twin_of)
+        np.testing.assert_array_equal(again.sums[:, :2], found.sums[:, :2])  # whole numbers
+        np.testing.assert_allclose(again.sums, found.sums, rtol=1e-12, atol=1e-11)  # sums up to 1,000, other order
+
+
+def test_a_trait_with_hundreds_of_levels_equals_a_groupby():
+    """300 cities, most too small; their sums with one and two other traits by a groupby over the values."""
+    rng = np.random.default_rng(4)
+    frame = pd.DataFrame({"city": rng.geometric(0.02, 4000).clip(max=300) - 1, "size": rng.integers(0, 4, 4000)})
+    frame = frame.assign(country=np.where(frame["city"] < 40, 0, rng.integers(1, 5, 4000)), y=rng.normal(0, 1, 4000))
+    frame.loc[::7, "size"] = -1  # missing: none of the levels
+    counts = {"city": 300, "size": 4, "country": 5}
+    levels = np.hstack([frame[[name]].to_numpy() == np.arange(count) for name, count in counts.items()])
+    first = dict(zip(counts, np.cumsum([0, *counts.values()]).tolist(), strict=False))
+    expected = {}
+    for size in (1, 2, 3):
+        for names in itertools.combinations(counts, size):
+            grouped = frame.groupby(list(names))["y"].agg(["size", "sum"])
+            for values, total in zip(grouped.index, grouped.to_numpy(), strict=True):
+                values = values if isinstance(values, tuple) else (values,)
+                if min(values) >= 0 and total[0] >= 8:
+                    expected[tuple(first[name] + value for name, value in zip(names, values, strict=True))] = total
+    sums = np.column_stack([np.ones(4000), frame["y"]])
+    ours = as_dict(search.search_conjunctions(levels, np.repeat(list(counts), list(counts.values())), sums,
+                                              minimum={0: 8}))  # fmt: skip
+    assert ours.keys() == expected.keys() and 300 < len(ours) < 1000
+    np.testing.assert_allclose([ours[key] for key in expected], list(expected.values()), rtol=1e-12, atol=1e-12)
+
+
+@given(seed=st.integers(0, 10_000), depth=st.integers(1, 3))
+@settings(max_examples=15, deadline=None)
+def test_levels_of_one_attribute_that_overlap_equal_a_groupby(seed, depth):
+    """Any row may have any levels: still no conjunction has two of one attribute."""
+    rng = np.random.default_rng(seed)
+    levels, attribute = rng.random((80, 9)) < 0.5, np.array(list("aaabbbbcd"))
+    sums = np.column_stack([np.ones(80), rng.integers(0, 3, 80), rng.normal(0, 1, 80)])
+    ours = as_dict(search.search_conjunctions(levels, attribute, sums, depth=depth, minimum={0: 5}))
+    expected = group_with_pandas(levels, attribute, sums, depth, {0: 5})
+    assert ours.keys() == expected.keys()
+    np.testing.assert_allclose([ours[key] for key in expected], list(expected.values()), rtol=1e-12, atol=1e-12)
+
+
+def test_counts_are_exact():
+    """Whole numbers up to 2^40 a row: a minimum that a group just has keeps it, one more loses it."""
+    levels, attribute, sums = simulate(6, 400)
+    sums[:, 1] = np.random.default_rng(6).integers(0, 2**40, 400)
+    found = search.search_conjunctions(levels, attribute, sums)
+    exact = [levels[:, row[row >= 0]].all(axis=1) @ sums[:, 1].astype(np.int64) for row in found.levels]
+    assert found.sums[:, 1].astype(np.int64).tolist() == exact
+    least = sorted(exact)[len(exact) // 2]
+    for more, wanted in ((0, [total for total in exact if total >= least]), (1, [e for e in exact if e > least])):
+        kept = search.search_conjunctions(levels, attribute, sums, minimum={1: least + more})
+        assert kept.sums[:, 1].astype(np.int64).tolist() == wanted
 
 
 def test_cells_give_the_same_as_accounts():
@@ -143,7 +199,7 @@ def test_the_count_is_what_a_search_without_a_minimum_finds(depth):
     attribute = np.repeat(["a", "b", "c", "d"], [3, 1, 2, 4])
     every = np.ones((1, len(attribute)), bool)  # a row that has all levels
     found = search.search_conjunctions(every, attribute, np.ones((1, 1)), depth=depth)
-    assert search.count_conjunctions(attribute, depth) == len(found.levels)
+    assert sizing.count_conjunctions(attribute, depth) == len(found.levels)
 
 
 def test_a_search_that_is_too_large_is_refused_with_its_size():
@@ -151,7 +207,7 @@ def test_a_search_that_is_too_large_is_refused_with_its_size():
     attribute = np.repeat(["city", "industry", "size", "country", "owner"], n_levels)
     of_size = [sum(map(math.prod, itertools.combinations(n_levels, size))) for size in (1, 2, 3)]
     with pytest.raises(DataError) as error:
-        search.plan_search(100_000, attribute, 10)
+        sizing.plan_search(100_000, attribute, 10)
     assert str(error.value) == (
         f"search: 1,200 levels of 5 traits make {sum(of_size):,} groups of up to 3 conditions and need 8.6 GB; the "
         "most is 5,000,000 and 2.0 GB. Use fewer traits, fewer levels of a trait (city has most, 900), or depth 2 "
@@ -160,16 +216,17 @@ def test_a_search_that_is_too_large_is_refused_with_its_size():
     with pytest.raises(DataError, match=r"the most is 5,000,000 and 2.0 GB"):
         search.search_conjunctions(np.zeros((2, 1200), bool), attribute, np.ones((2, 1)))
     with pytest.raises(DataError, match="depth: 7 must be between 1 and 6"):
-        search.plan_search(10, ["a", "b"], 1, depth=7)
+        sizing.plan_search(10, ["a", "b"], 1, depth=7)
 
 
 def test_the_plan_grows_with_rows_columns_and_draws():
     attribute = np.repeat(np.arange(12), 4)
-    plan = search.plan_search(4000, attribute, 8)
-    assert plan.n_conjunctions == search.count_conjunctions(attribute)
-    assert search.plan_search(8000, attribute, 8).n_operations == 2 * plan.n_operations
-    assert search.plan_search(4000, attribute, 8, n_draws=999).n_operations > 50 * plan.n_operations
-    assert 0 < search.estimate_seconds(1e6) < search.estimate_seconds(1e15)
+    plan = sizing.plan_search(4000, attribute, 8)
+    assert plan.n_conjunctions == sizing.count_conjunctions(attribute)
+    assert plan.n_operations < sizing.plan_search(8000, attribute, 8).n_operations < 2 * plan.n_operations
+    assert sizing.plan_search(4000, attribute, 16).n_operations == 2 * plan.n_operations
+    assert sizing.plan_search(4000, attribute, 8, n_draws=999).n_operations > 50 * plan.n_operations
+    assert 0 < sizing.estimate_seconds(1e6) < sizing.estimate_seconds(1e15)
 
 
 def test_what_cannot_be_summed_is_refused():
@@ -178,6 +235,10 @@ def test_what_cannot_be_summed_is_refused():
         search.search_conjunctions(levels, attribute, sums, minimum={3: 1})
     with pytest.raises(DataError, match="levels has 300 rows and 11 columns, but there are 299 rows of sums and 11"):
         search.search_conjunctions(levels, attribute, sums[1:])
+    for column, minimum in ((0, {1: 5}), (1, {1: 5})):
+        halves = sums / np.where(np.arange(4) == column, 2, 1)
+        with pytest.raises(DataError, match=f"column {column} of the sums is a count but has values that are no whole"):
+            search.search_conjunctions(levels, attribute, halves, minimum=minimum)
     sums[7, 2] = np.nan
     with pytest.raises(DataError, match="column 2 of the sums has missing values; give 0 where nothing is to add"):
         search.search_conjunctions(levels, attribute, sums)
