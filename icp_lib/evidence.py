@@ -71,7 +71,7 @@ def estimate_woe(events, others, pseudo: float = 0.5) -> Evidence:
     ratio = np.divide(share, share_others, out=np.full(share.shape, np.nan), where=known)
     woe = np.log(ratio)
     iv = (share - share_others) * woe
-    return Evidence(woe, iv, float(np.nansum(iv)), (used - 1) * (1 / n_events + 1 / n_others))
+    return Evidence(woe, iv, float(np.nansum(iv)), float((used - 1) * (1 / n_events + 1 / n_others)))
 
 
 def adjust_bh(p_values) -> np.ndarray:
