@@ -8,6 +8,7 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
+from icp_lib import accounts as account_table
 from icp_lib import draws, stats, value
 from icp_lib.checks import DataError
 from icp_lib.rules import Segment, build_levels, is_comparable
@@ -16,9 +17,9 @@ from icp_lib.space import PLACEBOS
 
 #: Share of the customers that are called best.
 BEST_SHARE = 0.2
-#: Where fewer customers than this, and fewer than half, are old enough, they are ranked by what they signed.
+#: Where fewer customers than this, and fewer than half, are old enough, nobody waits for the first year to end.
 MIN_RANKED = int(stats.MIN_WON / BEST_SHARE)
-#: What "best" was judged by, in a part of the accounts.
+#: What "best" was judged by.
 BASES = {
     "list": "a list of the team",
     "first year": "gross margin less support and onboarding in the first twelve months",
@@ -40,9 +41,10 @@ def label_accounts(
 
     Best is the top fifth by gross margin less support and onboarding in the month of the first win and the eleven after
     it, among customers won at least 12 months before as-of: over its whole life an old customer has simply had more
-    time. Each part of the accounts is ranked by itself. Where fewer than half of a part's customers (and fewer than 75)
-    are old enough, all of them are ranked by the first-year margin that their first deal signed; where no amount is
-    known either, every customer counts as best.
+    time. Without revenue, the first-year margin of the first deal stands for it. Others are judged at the same age:
+    their first closed opportunity closed at least 12 months before as-of, or the newest lost accounts would stand
+    against customers that are all older. Where fewer than half of the customers (and fewer than 75) are old enough,
+    nobody waits and what they signed decides; without any amount every customer is best.
 
     Parameters
     ----------
@@ -62,61 +64,54 @@ def label_accounts(
     DataFrame
         The rows of `accounts` and: `group` (best, other, new, churned, lost, lost_timing or market: each account is in
         one; new are customers too young to be judged; lost_timing lost only because the time was wrong), `is_best`,
-        `is_modelled` (has a closed opportunity and can be judged), `value_12`, `basis` (a key of BASES; empty outside
-        the two parts), and the two placebo attributes.
+        `is_modelled` (judged: has an outcome that is old enough), `value_12`, `basis` (a key of BASES), the two
+        placebos, and `part` anew: `accounts.build_part` over the judged accounts alone, missing for others. Its older
+        part lies within the older part of all accounts.
 
     Raises
     ------
     DataError
         An id of `best_customers` is not an account with a won deal.
     """
-    basis, ranked = _rank_values(accounts, opportunities, revenue, cutoff, gross_margin_rate, best_customers)
-    is_best = ranked["is_best"].to_numpy()
+    values, basis, waits = _choose_values(accounts, opportunities, revenue, cutoff, gross_margin_rate, best_customers)
     customer = accounts["is_customer"].to_numpy()
+    if basis == "list":
+        is_best = accounts["account_id"].isin(_check_listed(accounts, best_customers)).to_numpy()
+    elif basis == "won":
+        is_best = customer
+    else:
+        known = values.where(customer)
+        is_best = ((known.rank(ascending=False, pct=True) <= BEST_SHARE) & (known > 0)).to_numpy()
+    is_new = customer & ~is_best & values.isna().to_numpy() & (basis not in ("list", "won"))
     is_churned = accounts["account_id"].isin(find_churned(revenue, cutoff)).to_numpy()
-    lost, timing = _lost(accounts, opportunities)
+    lost, timing, closed_at = _lost(accounts, opportunities)
+    is_old = closed_at <= pd.Timestamp(cutoff) - pd.DateOffset(months=12 if waits else 0)
     group = np.select(
-        [is_best, customer & ranked["is_new"].to_numpy(), customer & is_churned, customer, timing, lost],
+        [is_best, is_new, customer & is_churned, customer, timing, lost],
         ["best", "new", "churned", "other", "lost_timing", "lost"],
         "market",
     )
+    is_modelled = is_best | (is_old.to_numpy() & np.isin(group, ["churned", "other", "lost_timing", "lost"]))
+    part = account_table.build_part(accounts["family_id"], accounts["first_opportunity_at"].where(is_modelled))
     placebos = {name: draws.placebo_levels(accounts["account_id"], n) for name, n in PLACEBOS.items()}
     return accounts.assign(
-        group=group,
-        is_best=is_best,
-        is_modelled=np.isin(group, ["best", "churned", "other", "lost_timing", "lost"]),
-        value_12=ranked["value"].to_numpy(float),
-        basis=basis,
-        **placebos,
+        group=group, is_best=is_best, is_modelled=is_modelled, value_12=values, basis=basis, part=part, **placebos
     )
 
 
-def _rank_values(accounts, opportunities, revenue, cutoff, gross_margin_rate, best_customers):
-    """Return the basis of each account, and its value, whether it is best and whether it is too young to tell."""
+def _choose_values(accounts, opportunities, revenue, cutoff, gross_margin_rate, best_customers):
+    """Return the value of each account's first year, what it is, and whether customers must be 12 months old."""
     first_year = estimate_first_year(accounts, revenue, cutoff, gross_margin_rate)
     signed = _signed(accounts, opportunities, gross_margin_rate)
-    ranked = pd.DataFrame({"value": first_year.fillna(signed), "is_best": False, "is_new": False})
+    old_signed = signed.where(accounts["first_won_at"] <= pd.Timestamp(cutoff) - pd.DateOffset(months=12))
+    n = int(accounts["is_customer"].sum())
+    ways = (("first year", first_year, True), ("signed", old_signed, True), ("signed", signed, False))
+    enough = [values.notna().sum() >= max(1, min(MIN_RANKED, n / 2)) for _, values, _ in ways]
+    chosen = next((way for way, is_enough in zip(ways, enough, strict=True) if is_enough), None)
     if len(best_customers):
-        ranked["is_best"] = accounts["account_id"].isin(_check_listed(accounts, best_customers)).to_numpy()
-        return np.full(len(accounts), "list", object), ranked
-    basis = np.full(len(accounts), "", object)
-    for part in ("found", "held_out"):
-        inside = (accounts["part"] == part).to_numpy()
-        customers = inside & accounts["is_customer"].to_numpy()
-        n, n_old, n_signed = customers.sum(), first_year[customers].notna().sum(), signed[customers].notna().sum()
-        if n_old >= min(MIN_RANKED, max(1, n / 2)):
-            name, values = "first year", first_year
-        elif n_signed >= max(1, value.MIN_KNOWN * n):
-            name, values = "signed", signed
-        else:
-            name, values = "won", pd.Series(1.0, accounts.index)
-        basis[inside] = name
-        known = values.where(customers)
-        top = known.rank(ascending=False, pct=True) <= BEST_SHARE
-        ranked.loc[customers, "is_best"] = (top & (known > 0))[customers] if name != "won" else True
-        ranked.loc[customers, "is_new"] = known.isna()[customers]
-        ranked.loc[inside, "value"] = np.nan if name == "won" else known[inside]
-    return basis, ranked
+        return chosen[1] if chosen else signed, "list", False
+    name, values, waits = chosen or ("won", pd.Series(np.nan, accounts.index), False)
+    return values, name, waits
 
 
 def _check_listed(accounts: pd.DataFrame, listed: Sequence[str]) -> list[str]:
@@ -181,12 +176,14 @@ def find_churned(revenue: pd.DataFrame, cutoff: datetime) -> np.ndarray:
     return paid.loc[gone, "account_id"].unique()
 
 
-def _lost(accounts: pd.DataFrame, opportunities: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Return which accounts have a lost deal, and which have only losses for the wrong time."""
+def _lost(accounts: pd.DataFrame, opportunities: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, pd.Series]:
+    """Return which accounts have a lost deal, which only losses for the wrong time, and when the first deal closed."""
     table = opportunities[opportunities["is_relevant"] & (opportunities["status"] == "lost")]
     timing = table["is_timing_loss"].fillna(False).astype(bool).groupby(table["account_id"]).all()
     lost = accounts["account_id"].isin(timing.index).to_numpy()
-    return lost, accounts["account_id"].isin(timing.index[timing]).to_numpy()
+    closed = opportunities[opportunities["is_relevant"] & opportunities["status"].isin(["won", "lost"])]
+    closed_at = accounts["account_id"].map(closed.groupby("account_id")["closed_at"].min())
+    return lost, accounts["account_id"].isin(timing.index[timing]).to_numpy(), closed_at
 
 
 def build_trait_levels(
