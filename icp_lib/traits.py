@@ -64,7 +64,7 @@ def label_accounts(
     DataFrame
         The rows of `accounts` and: `group` (best, other, new, churned, lost, lost_timing or market: each account is in
         one; new are customers too young to be judged; lost_timing lost only because the time was wrong), `is_best`,
-        `is_modelled` (judged: has an outcome that is old enough), `value_12`, `basis` (a key of BASES), the two
+        `is_modelled` (judged: has an outcome that is old enough), `has_churned`, `value_12`, `basis` (a key of BASES), the two
         placebos, and `part` anew: `accounts.build_part` over the judged accounts alone, missing for others. Its older
         part lies within the older part of all accounts.
 
@@ -95,8 +95,9 @@ def label_accounts(
     part = account_table.build_part(accounts["family_id"], accounts["first_opportunity_at"].where(is_modelled))
     placebos = {name: draws.placebo_levels(accounts["account_id"], n) for name, n in PLACEBOS.items()}
     return accounts.assign(
-        group=group, is_best=is_best, is_modelled=is_modelled, value_12=values, basis=basis, part=part, **placebos
-    )
+        group=group, is_best=is_best, is_modelled=is_modelled, has_churned=is_churned, value_12=values, basis=basis,
+        part=part, **placebos,
+    )  # fmt: skip
 
 
 def _choose_values(accounts, opportunities, revenue, cutoff, gross_margin_rate, best_customers):
