@@ -26,17 +26,14 @@ def build_frames(seed: int, n_accounts: int = 6000, null: bool | str = False) ->
         See `demo.build_world`.
     """
     world = demo.build_world(seed, n_accounts, null, tables=("accounts", "opportunities"))
+    return cut_tables(world["accounts"], world["opportunities"])
+
+
+def cut_tables(account_rows: pd.DataFrame, opportunity_rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the account table and the opportunities of canonical rows, as of 2026-Q3."""
+    rows = {"accounts": account_rows, "opportunities": opportunity_rows.astype({"is_timing_loss": "boolean"})}
     con = ibis.duckdb.connect()
-    cuts = [
-        accounts.cut(
-            con.create_table(
-                name, ibis.memtable(frame.astype({"is_timing_loss": "boolean"} if name == "opportunities" else {}))
-            ),
-            name,
-            CUTOFF,
-        )
-        for name, frame in world.items()
-    ]
+    cuts = [accounts.cut(con.create_table(name, ibis.memtable(frame)), name, CUTOFF) for name, frame in rows.items()]
     table, opportunities = accounts.build(*cuts), cuts[1].to_pandas()
     con.disconnect()
     return table, opportunities

@@ -259,12 +259,11 @@ def estimate_auc(scores, outcome, weights) -> np.ndarray:
     >>> estimate_auc(np.array([0.1, 0.4, 0.4, 0.8]), np.array([0, 0, 1, 1]), np.ones((4, 1))).tolist()
     [0.875]
     """
-    code = np.unique(np.asarray(scores, float), return_inverse=True)[1]
-    order = np.argsort(code, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(code[order]) > 0])
-    outcome, weights = np.asarray(outcome, bool)[order], np.asarray(weights, float)[order]
-    events = np.add.reduceat(np.where(outcome[:, None], weights, 0.0), starts, axis=0)
-    others = np.add.reduceat(np.where(outcome[:, None], 0.0, weights), starts, axis=0)
-    below = np.cumsum(others, axis=0) - others / 2
-    pairs = events.sum(axis=0) * others.sum(axis=0)
+    scores, outcome, weights = np.asarray(scores, float), np.asarray(outcome, bool), np.asarray(weights)
+    order = np.flatnonzero(~outcome)[np.argsort(scores[~outcome], kind="stable")]
+    others = np.zeros((len(order) + 1, weights.shape[1]))
+    np.cumsum(weights[order], axis=0, out=others[1:], dtype=float)
+    events = weights[outcome].astype(float)
+    below = sum(others[np.searchsorted(scores[order], scores[outcome], side)] for side in ("left", "right")) / 2
+    pairs = events.sum(axis=0) * others[-1]
     return np.divide((events * below).sum(axis=0), pairs, out=np.full(weights.shape[1], np.nan), where=pairs > 0)
