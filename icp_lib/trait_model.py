@@ -15,11 +15,11 @@ CONF_LEVEL = 0.95
 #: One level for so many best customers.
 BEST_PER_LEVEL = 10
 COLUMNS = ["attribute", "level", "segment_id", "segment", "conditions", "metric", "estimate", "conf_low", "conf_high",
-           "conf_level", "p_value", "p_adjusted", "adjustment", "n", "n_events", "rate_with", "rate_without", "method",
+           "conf_level", "p_value", "p_adjusted", "adjustment", "n", "n_events", "with_rate", "without_rate", "method",
            "note"]  # fmt: skip
 METHODS = {
     "marginal_effect": "logistic, penalty 0.25 b^2, standardised, sandwich by family",
-    "difference": "difference of two shares, Newcombe",
+    "gap_alone_rate": "difference of two shares, Newcombe",
 }
 
 
@@ -44,7 +44,7 @@ def estimate_model(labelled: pd.DataFrame, levels: Sequence[tuple[str, str, Segm
     -------
     DataFrame
         `trait_model`: for each level a row of metric marginal_effect (everybody with the level against everybody with
-        the reference, everything else as it is) and one of metric difference (those who have it against all others).
+        the reference, everything else as it is) and one of metric gap_alone_rate (those who have it against all others).
         In the model first, largest effect first; levels left out are NaN with a note. `n` and `n_events` count the
         level's accounts and best customers; p-values of the model are adjusted for its levels (Benjamini-Hochberg).
 
@@ -119,11 +119,11 @@ def _describe(data: Modelled, attribute: Attribute, place: int, effect: dict | N
     by_itself = stats.estimate_difference(n_events, n, events_out, n_out, CONF_LEVEL)
     row, alone = (shared | {"metric": metric, "method": method, "note": ""} for metric, method in METHODS.items())
     alone |= {"estimate": by_itself.value, "conf_low": by_itself.low, "conf_high": by_itself.high}
-    alone |= {"rate_with": n_events / n if n else np.nan, "rate_without": events_out / n_out if n_out else np.nan}
+    alone |= {"with_rate": n_events / n if n else np.nan, "without_rate": events_out / n_out if n_out else np.nan}
     if effect is None:
         return [row | {"note": _left_out(data, n)}, alone]
     row |= {"estimate": effect["effect"], "conf_low": effect["low"], "conf_high": effect["high"]}
-    return [row | {name: effect[name] for name in ("p_value", "rate_with", "rate_without")}, alone]
+    return [row | {name: effect[name] for name in ("p_value", "with_rate", "without_rate")}, alone]
 
 
 def _left_out(data: Modelled, n: int) -> str:
@@ -151,17 +151,17 @@ def pick_model(model: pd.DataFrame, most: int = 12) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        segment, marginal_effect with its range, difference_alone, rate_with, rate_without, p_adjusted, n_accounts,
+        segment, marginal_effect with its range, gap_alone_rate, with_rate, without_rate, p_adjusted, n_accounts,
         n_best; largest effect first.
     """
     effects = model[(model["metric"] == "marginal_effect") & model["estimate"].notna()]
     effects = effects.loc[effects["p_value"].sort_values(kind="stable").index].head(most).sort_index()
-    alone = model[model["metric"] == "difference"].set_index("segment_id")["estimate"]
+    alone = model[model["metric"] == "gap_alone_rate"].set_index("segment_id")["estimate"]
     named = {"estimate": "marginal_effect", "conf_low": "marginal_effect_low", "conf_high": "marginal_effect_high",
              "n": "n_accounts", "n_events": "n_best"}  # fmt: skip
-    columns = ["segment", "marginal_effect", "marginal_effect_low", "marginal_effect_high", "difference_alone",
-               "rate_with", "rate_without", "p_adjusted", "n_accounts", "n_best"]  # fmt: skip
-    table = effects.rename(columns=named).assign(difference_alone=effects["segment_id"].map(alone))
+    columns = ["segment", "marginal_effect", "marginal_effect_low", "marginal_effect_high", "gap_alone_rate",
+               "with_rate", "without_rate", "p_adjusted", "n_accounts", "n_best"]  # fmt: skip
+    table = effects.rename(columns=named).assign(gap_alone_rate=effects["segment_id"].map(alone))
     return table[columns].reset_index(drop=True)
 
 
