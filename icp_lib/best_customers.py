@@ -138,3 +138,9 @@ def _measure(table: pd.DataFrame, name: str) -> dict:
         "below_target_rate_low": below.low,
         "below_target_rate_high": below.high,
     }
+
+
+def pick_best(best: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of the ten best customers that a reader compares; an unknown first-year value is left out."""
+    columns = ["segment", "account_id", "paid", "value_received", "received_ratio", "value_12", "has_churned", "note"]
+    return best[columns].dropna(axis=1, how="all") if len(best) else best

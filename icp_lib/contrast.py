@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats as distributions
 
-from icp_lib import evidence, stats
+from icp_lib import draws, evidence, stats
 from icp_lib.rules import Segment, is_named
 from icp_lib.space import PLACEBOS
 
@@ -36,6 +36,9 @@ TRAIT_COLUMNS = [
     "holdout_p_value", "holdout_p_adjusted", "hypotheses", "verdict", "note",
 ]  # fmt: skip
 
+CHANGE_COLUMNS = ["segment_id", "segment", "base_lift_before", "base_lift", "base_lift_change", "base_lift_change_low",
+                  "base_lift_change_high", "reading"]  # fmt: skip
+
 
 def estimate_contrast(
     labelled: pd.DataFrame,
@@ -48,7 +51,7 @@ def estimate_contrast(
     Made on the older part of the judged accounts, checked on the newer one. The market is `prospects` where they have
     the attribute, else every account with a deal of the same time that is not best. Intervals: Newcombe for the
     difference and the same Wilson limits for the ratio (MOVER), sample sizes divided by the design effect of families.
-    p-values: Fisher's exact test, two-sided (twice the smaller tail), Benjamini-Hochberg over the levels of one base; in
+    p-values: Fisher's exact test, two-sided (twice the smaller tail), Benjamini-Hochberg over the levels of a base; in
     the newer part one-sided in the direction found, Holm over the levels found, over all levels for the others. Claims
     are made against the market alone.
 
@@ -271,3 +274,63 @@ def _note(row: dict, late: set[str]) -> str:
     if row["attribute"] in late:
         return "Filled in more often for won deals than for others, perhaps after the sale"
     return "" if is_named(row["level"]) else "A gap in the data, not a trait"
+
+
+def has_base(traits: pd.DataFrame) -> bool:
+    """Return whether every share among the best stands beside its base rate."""
+    return bool((traits["best_rate"].isna() | traits["base_rate"].notna()).all())
+
+
+def compare_quarters(
+    labelled: pd.DataFrame, before: pd.DataFrame, levels: Levels, segment_ids, n_draws: int = 1000
+) -> pd.DataFrame:
+    """Compare how common traits are among the best with what it was a quarter ago: `traits_changes`.
+
+    On all accounts judged by either end, against those with a deal that are not best. The ratio of the two ratios has
+    the range of shared draws of families (Poisson bootstrap), widened for the number of traits (Bonferroni): most
+    accounts are in both quarters and weigh alike in both.
+
+    Parameters
+    ----------
+    labelled, before : DataFrame
+        `traits.label_accounts` at this quarter's end and at the one before, from today's extract.
+    levels : sequence of (attribute, level, Segment)
+        The levels of this quarter.
+    segment_ids : sequence of str
+        Which of them.
+
+    Returns
+    -------
+    DataFrame
+        segment_id, segment, base_lift_before, base_lift, base_lift_change with its range, reading.
+    """
+    chosen = [each for _, _, each in levels if each.segment_id in set(segment_ids)]
+    rows, tail = [], 0.025 / max(1, len(chosen))
+    drawn = [_draw_lifts(frame, chosen, n_draws) for frame in (before, labelled)]
+    for each, then, now in zip(chosen, *drawn, strict=True):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            moved = now / then
+        is_known = np.isfinite(moved[0]) and np.isfinite(moved[1:]).mean() > 0.9
+        low, high = np.nanquantile(moved[1:], [tail, 1 - tail]) if is_known else (np.nan, np.nan)
+        words = "Nothing to compare with" if not is_known else "Within noise" if low <= 1 <= high else "Beyond noise"
+        rows.append([each.segment_id, each.name, then[0], now[0], moved[0] if is_known else np.nan, low, high, words])
+    return pd.DataFrame(rows, columns=CHANGE_COLUMNS)
+
+
+def _draw_lifts(frame: pd.DataFrame, chosen: list[Segment], n_draws: int) -> np.ndarray:
+    """The ratio as it is, then in every draw; shape (n_levels, 1 + n_draws)."""
+    if not chosen:
+        return np.zeros((0, 1 + n_draws))
+    tried = frame[frame["first_opportunity_at"].notna()]
+    family, code = np.unique(tried["family_id"].to_numpy(object), return_inverse=True)
+    weights = np.column_stack([np.ones(len(family)), draws.draw_weights(family, n_draws)]).astype(np.float32)
+    masks = np.array([each.mask(tried) for each in chosen], np.float32)
+    shares = []
+    for side in (tried["is_best"].to_numpy(), ~tried["is_best"].to_numpy()):
+        held = np.zeros((len(chosen) + 1, len(family)), np.float32)
+        np.add.at(held.T, code[side], np.vstack([masks, np.ones(len(tried), np.float32)])[:, side].T)
+        sums = held @ weights
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shares.append(sums[:-1] / sums[-1])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return shares[0] / shares[1]

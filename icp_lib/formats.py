@@ -25,6 +25,9 @@ _NAMES = {
     "gap_rate": "Gap, won less not won",
     "estimate": "Estimate",
     "is_emerging": "New",
+    "n_best": "Best customers",
+    "n_base": "Compared with",
+    "p_alone_adjusted": "Chance of luck, by itself",
 }
 
 #: Marks that turn the direction of all text after them, its figures too: kept in tables, left out where people read.

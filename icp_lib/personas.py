@@ -266,3 +266,14 @@ def _note(row: dict) -> str:
     if row["found_won"] < stats.MIN_WON:
         return f"{row['found_won']:,} won of the {stats.MIN_WON} needed"
     return f"{row['found_won_without']:,} won without it, {stats.MIN_WON} needed to compare"
+
+
+def pick_personas(personas: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of the personas that a reader compares."""
+    columns = ["persona", "gap_won_rate", "gap_won_rate_low", "gap_won_rate_high", "won_with_rate", "won_with_rate_low",
+               "won_with_rate_high", "won_without_rate", "present_rate", "n_with", "seniority", "also_present",
+               "verdict", "note"]  # fmt: skip
+    table = personas[columns]
+    return table.assign(
+        seniority=table["seniority"].replace("", None), also_present=table["also_present"].replace("", None)
+    )

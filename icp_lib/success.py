@@ -136,3 +136,10 @@ def _judge(row: dict) -> str:
         holdout_p_opposite=1 - row["holdout_p"] if row["p_adjusted"] <= stats.MAX_P else 1.0,
         holdout_expected_won=row["holdout_left"],
     )
+
+
+def pick_success(success: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of the success inputs that a reader compares."""
+    columns = ["attribute", "gap_point_rate", "gap_point_rate_low", "gap_point_rate_high", "kept_low_rate",
+               "kept_high_rate", "n", "n_left", "p_adjusted", "verdict", "note"]  # fmt: skip
+    return success[columns]

@@ -23,7 +23,7 @@ MIN_RANKED = int(stats.MIN_WON / BEST_SHARE)
 BASES = {
     "list": "a list of the team",
     "first year": "gross margin less support and onboarding in the first twelve months",
-    "signed": "the first-year margin of the first deal signed",
+    "signed": "the first-year margin that the first deal signed, support and onboarding not in it: needs revenue",
     "won": "having bought at all: neither revenue nor amounts are known",
 }
 
@@ -64,9 +64,9 @@ def label_accounts(
     DataFrame
         The rows of `accounts` and: `group` (best, other, new, churned, lost, lost_timing or market: each account is in
         one; new are customers too young to be judged; lost_timing lost only because the time was wrong), `is_best`,
-        `is_modelled` (judged: has an outcome that is old enough), `has_churned`, `value_12`, `basis` (a key of BASES), the two
-        placebos, and `part` anew: `accounts.build_part` over the judged accounts alone, missing for others. Its older
-        part lies within the older part of all accounts.
+        `is_modelled` (judged: has an outcome that is old enough), `has_churned`, `value_12`, `basis` (a key of BASES),
+        the two placebos, and `part` anew: `accounts.build_part` over the judged accounts alone, missing for others.
+        Its older part lies within the older part of all accounts.
 
     Raises
     ------
@@ -213,3 +213,27 @@ def build_trait_levels(
         if check_trait(name, {name: "trait"} | roles) in labelled and is_comparable(labelled, name)
     }
     return build_levels(labelled, able | {name: {} for name in PLACEBOS})
+
+
+def describe_labels(labelled: pd.DataFrame) -> pd.DataFrame:
+    """Return one row that says who is best: counts, what they were judged by, and what a reader must know of it.
+
+    Columns: n_best, n_judged (customers), n_new (too young to be judged), n_found_best, n_holdout_best, n_churned_best,
+    value_12 (of the last one that is best), basis_words, note.
+    """
+    best, basis = labelled[labelled["is_best"]], labelled["basis"].iloc[0] if len(labelled) else "won"
+    customers = labelled["is_customer"].astype(bool)
+    row = {
+        "n_best": len(best),
+        "n_judged": int((customers & (labelled["group"] != "new")).sum()),
+        "n_new": int((labelled["group"] == "new").sum()),
+        "n_found_best": int((best["part"] == "found").sum()),
+        "n_holdout_best": int((best["part"] == "held_out").sum()),
+        "n_churned_best": int(best["has_churned"].sum()),
+        "value_12": best["value_12"].min() if basis in ("first year", "signed") else np.nan,
+        "basis_words": BASES[basis],
+        "note": ""
+        if len(best)
+        else "No customer can be called best yet: none is old enough, or all have the same value",
+    }
+    return pd.DataFrame([row])

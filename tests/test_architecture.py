@@ -20,7 +20,7 @@ LAYERS = (
     "stats rules value groups space search pruning permutation pooling power draws discovery disguise "
     "evidence logistic trait_levels",
     "segments quality profile offer answers change realised traits contrast trait_model trait_selection "
-    "best_customers personas success",
+    "trait_answers best_customers personas success",
     "formats sentences marks notes display charts labels planes figures search_figures segment_figures trait_figures "
     "codebook template",
     "run kernels failing execution scratch manifest approval shelf svg terms pages glossary "
