@@ -45,7 +45,7 @@ def fit_logistic(design, outcome, penalty=0.0, weights=None) -> Fit:
     Raises
     ------
     DataError
-        The steps do not settle.
+        A value is not finite, or the steps do not settle.
 
     References
     ----------
@@ -59,6 +59,12 @@ def fit_logistic(design, outcome, penalty=0.0, weights=None) -> Fit:
     """
     design, outcome = np.asarray(design, float), np.asarray(outcome, float)
     weights = np.ones(len(outcome)) if weights is None else np.asarray(weights, float)
+    wrong = np.argwhere(~np.isfinite(design))
+    if len(wrong):
+        raise DataError(
+            f"fit_logistic: {len(wrong):,} values of the design are not finite (first: row {wrong[0][0]:,}, column "
+            f"{wrong[0][1]:,}). Make a missing value a level of its own."
+        )
     penalty = np.maximum(np.broadcast_to(np.asarray(penalty, float), design.shape[1]), FLOOR)
     beta, eta = np.zeros(design.shape[1]), np.zeros(len(outcome))
     likelihood = _log_likelihood(eta, outcome, weights)
@@ -83,7 +89,7 @@ def fit_logistic(design, outcome, penalty=0.0, weights=None) -> Fit:
             return Fit(beta, likelihood, hessian)
     raise DataError(
         f"fit_logistic: {MOST_STEPS} steps did not settle for {len(outcome):,} rows and {len(beta):,} columns. "
-        "Check the design for infinite values, or give a penalty."
+        "Give a penalty, or leave out columns that few rows have."
     )
 
 

@@ -44,9 +44,9 @@ def estimate_model(labelled: pd.DataFrame, levels: Sequence[tuple[str, str, Segm
     -------
     DataFrame
         `trait_model`: for each level a row of metric marginal_effect (everybody with the level against everybody with
-        the reference, everything else as it is) and one of metric gap_alone_rate (those who have it against all others).
-        In the model first, largest effect first; levels left out are NaN with a note. `n` and `n_events` count the
-        level's accounts and best customers; p-values of the model are adjusted for its levels (Benjamini-Hochberg).
+        the reference, everything else as it is) and one of metric gap_alone_rate (those who have it against all
+        others). In the model first, largest effect first; levels left out are NaN with a note. `n` and `n_events` count
+        the level's accounts and best customers; p-values of the model are adjusted for its levels (Benjamini-Hochberg).
 
     References
     ----------
@@ -123,7 +123,8 @@ def _describe(data: Modelled, attribute: Attribute, place: int, effect: dict | N
     if effect is None:
         return [row | {"note": _left_out(data, n)}, alone]
     row |= {"estimate": effect["effect"], "conf_low": effect["low"], "conf_high": effect["high"]}
-    return [row | {name: effect[name] for name in ("p_value", "with_rate", "without_rate")}, alone]
+    row |= {"p_value": effect["p_value"], "with_rate": effect["rate_with"], "without_rate": effect["rate_without"]}
+    return [row, alone]
 
 
 def _left_out(data: Modelled, n: int) -> str:

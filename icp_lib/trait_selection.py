@@ -53,8 +53,9 @@ def select_attributes(
 
     Notes
     -----
-    An attribute that would have entered as the first, but did not enter in the end, says the same as the selected one
-    beside which its p-value is largest; where none of them explains it alone, as all of them together.
+    An attribute that would have entered as the first, but did not enter in the end, says the same as a selected one
+    where less than half of its likelihood ratio is left beside it (the one that leaves least); where no single one does
+    that, as all of them together; where even those leave more, its note says that luck could give what it adds.
 
     References
     ----------
@@ -78,7 +79,7 @@ def select_attributes(
         base = np.column_stack([base, columns[best]])
         tests = {i: logistic.compare_fits(base, columns[i], data.outcome, weights) for i in tests if i != best}
     same = {
-        i: _find_same(data, columns, i, list(entered), weights, len(able))
+        i: _find_same(data, columns, i, alone[i][0], list(entered), weights)
         for i in able
         if i not in entered and alone[i][2] * len(able) <= MAX_P
     }
@@ -91,15 +92,18 @@ def select_attributes(
     return _sort(pd.DataFrame(rows, columns=COLUMNS))
 
 
-def _find_same(data: Modelled, columns: dict, i: int, entered: list[int], weights, n_attributes: int) -> list[int]:
-    """The selected attribute that explains another one, or all of them."""
+def _find_same(data: Modelled, columns: dict, i: int, alone: float, entered: list[int], weights) -> list[int]:
+    """The selected attribute beside which less than half of the likelihood ratio is left, or all of them; else none."""
     free = dummies(data.stratum)
-    beside = {
-        each: logistic.compare_fits(np.column_stack([free, columns[each]]), columns[i], data.outcome, weights)[2]
-        for each in entered
-    }
-    best = max(beside, key=lambda each: beside[each])
-    return [best] if beside[best] * n_attributes > MAX_P else entered
+
+    def left(beside: list[int]) -> float:
+        base = np.column_stack([free, *(columns[each] for each in beside)])
+        return logistic.compare_fits(base, columns[i], data.outcome, weights)[0]
+
+    each_left = [left([each]) for each in entered]
+    if min(each_left, default=alone) <= alone / 2:
+        return [entered[int(np.argmin(each_left))]]
+    return entered if left(entered) <= alone / 2 else []
 
 
 def _describe(data: Modelled, design: Attribute, alone, n_attributes: int, found, step: float, same) -> dict:
@@ -116,8 +120,10 @@ def _describe(data: Modelled, design: Attribute, alone, n_attributes: int, found
     row |= {"p_alone": alone[2], "p_alone_adjusted": min(1.0, alone[2] * n_attributes)}
     if design.is_placebo and not np.isnan(step):
         row["note"] = "Made of the account's id: luck selected it, so distrust this list"
-    if same is not None:
+    if same:
         return row | {"verdict": "says the same", "says_same_as": ", ".join(same)}
+    if same is not None:
+        row["note"] = "By itself it would have entered; luck could give what it adds to the others"
     return row | {"verdict": "no evidence" if np.isnan(step) else "selected"}
 
 
@@ -238,3 +244,19 @@ def describe_selection(selection: pd.DataFrame) -> pd.DataFrame:
            "n_placebos": int(selected["is_placebo"].astype(bool).sum()), "n": selection["n"].max(),
            "n_events": selection["n_events"].max(), "note": note}  # fmt: skip
     return pd.DataFrame([row])
+
+
+def pick_selection(selection: pd.DataFrame, most: int = 12) -> pd.DataFrame:
+    """Return what a reader needs of each attribute: those selected, those that say the same, and what came next.
+
+    Returns
+    -------
+    DataFrame
+        step, attribute, verdict in words, p_alone_adjusted (by itself, times all attributes), p_adjusted (beside those
+        that are in, times those left), n_levels, note.
+    """
+    words = selection["verdict"].where(
+        selection["verdict"] != "says the same", "says the same as " + selection["says_same_as"].astype(str)
+    )
+    columns = ["step", "attribute", "finding", "p_alone_adjusted", "p_adjusted", "n_levels", "note"]
+    return selection.assign(finding=words)[columns].head(most)
