@@ -16,6 +16,7 @@ PERSONA_COLUMNS = [
     "kind", "persona", "n", "n_with", "n_without", "n_won_with", "n_won_without", "present_rate", "won_with_rate",
     "won_with_rate_low", "won_with_rate_high", "won_without_rate", "won_without_rate_low", "won_without_rate_high",
     "gap_won_rate", "gap_won_rate_low", "gap_won_rate_high", "gap_won_rate_found", "p_adjusted", "holdout_gap_won_rate",
+    "holdout_gap_won_rate_low", "holdout_gap_won_rate_high",
     "holdout_p_adjusted", "hypotheses", "seniority", "seniority_rate", "also_present", "also_present_rate", "verdict",
     "note",
 ]  # fmt: skip
@@ -199,6 +200,8 @@ def _row(landmark: Landmark, name: tuple[str, str], pairs: list[tuple[np.ndarray
     for label, values in (("won_with", curves[0][0]), ("won_without", curves[0][1]), ("gap_won", _gap(curves[0]))):
         low, high = _limits(values)
         row |= {f"{label}_rate": values[0], f"{label}_rate_low": low, f"{label}_rate_high": high}
+    held_low, held_high = _limits(_gap(curves[2]))
+    row |= {"holdout_gap_won_rate_low": held_low, "holdout_gap_won_rate_high": held_high}
     (found, z_found, lift_found), (held, z_held, lift_held) = (_test(pair) for pair in curves[1:])
     return row | {
         "gap_won_rate_found": found,
@@ -270,10 +273,16 @@ def _note(row: dict) -> str:
 
 def pick_personas(personas: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of the personas that a reader compares."""
-    columns = ["persona", "gap_won_rate", "gap_won_rate_low", "gap_won_rate_high", "won_with_rate", "won_with_rate_low",
-               "won_with_rate_high", "won_without_rate", "present_rate", "n_with", "seniority", "also_present",
-               "verdict", "note"]  # fmt: skip
-    table = personas[columns]
-    return table.assign(
-        seniority=table["seniority"].replace("", None), also_present=table["also_present"].replace("", None)
-    )
+    columns = ["persona", "gap_won_rate", "gap_won_rate_low", "gap_won_rate_high", "won_with_rate",
+               "won_without_rate", "present_rate", "n_with", "p_adjusted", "verdict", "note"]  # fmt: skip
+    return personas.assign(note=[_people(row) for row in personas.to_dict("records")])[columns]
+
+
+def _people(row: dict) -> str:
+    """Who a buyer role mostly is, and who else is there, after what must be known of the row."""
+    notes = [row["note"]] if row["note"] else []
+    if row["seniority"]:
+        notes.append(f"Mostly {row['seniority'].lower()} ({row['seniority_rate']:.0%})")
+    if row["also_present"]:
+        notes.append(f"{row['also_present']} there too in {row['also_present_rate']:.0%}")
+    return ". ".join(notes)

@@ -35,7 +35,19 @@ SELECTED = {
     "not enough data": "There are too few best customers to say which attributes matter together.",
     "": "None of {n_attributes} attributes tells more than luck would who becomes a best customer, so none is kept.",
 }
-RECEIVED = "{group} get {received_ratio} what they pay ({interval:received_ratio}); {n_measured} of {n} were asked."
+RECEIVED = (
+    "{group} say that they get {received_ratio} what they pay ({interval:received_ratio}); {n_measured} of {n} said."
+)
+PERSON = {
+    "confirmed": "**Where {persona} was there early, {won_with_rate} are won, else {won_without_rate}.** Seen again in "
+    "newer deals.",
+    "promising": "Where {persona} was there early, {won_with_rate} are won, else {won_without_rate}. It could still be "
+    "luck.",
+    "untested": "Where {persona} was there early, {won_with_rate} were won, else {won_without_rate}. Too few newer deals.",
+    "contradicted": "That deals with {persona} there early end otherwise does not hold in newer ones.",
+    "not enough data": "Of {persona} there is too little to say: {note}.",
+    "": "Whoever was there early: the deals ended alike, as far as this data can tell.",
+}
 MAP = {
     "best_rate": "Best customers", "other_rate": "Other customers", "churned_rate": "Customers who left",
     "lost_rate": "Lost deals", "market_rate": "The market",
@@ -80,9 +92,13 @@ def pick_traits(traits: pd.DataFrame, against: str = "market", most: int = 24) -
     """Return the columns of the contrast with one base; the base rate stands beside the share."""
     rows = _by_verdict(_judged(traits, against, with_gaps=True))
     columns = ["segment", "holdout_base_lift", "holdout_base_lift_low", "holdout_base_lift_high",
-               "holdout_base_lift_found", "best_rate", "base_rate", "gap_base_rate", "gap_base_rate_low",
-               "gap_base_rate_high", "p_adjusted", "verdict", "note"]  # fmt: skip
-    return rows.assign(holdout_base_lift_found=rows["base_lift"])[columns].head(most).reset_index(drop=True)
+               "holdout_base_lift_found", "best_rate", "base_rate", "p_adjusted", "verdict", "note"]  # fmt: skip
+    return rows.assign(holdout_base_lift_found=_on_axis(rows["base_lift"]))[columns].head(most).reset_index(drop=True)
+
+
+def _on_axis(lifts: pd.Series) -> pd.Series:
+    """Ratios that a log axis can show: of nobody there is no ring."""
+    return lifts.where(lifts > 0)
 
 
 def pick_map(traits: pd.DataFrame, most: int = 12) -> pd.DataFrame:
@@ -121,6 +137,15 @@ def pick_selected(selected: pd.DataFrame) -> pd.DataFrame:
     return selected.assign(verdict=verdict, note=f"{note}." if note else "")
 
 
+def pick_attributes(selection: pd.DataFrame) -> pd.DataFrame:
+    """Return the attributes in the order in which they joined, then those that did not; made-up ones among them."""
+    words = selection["verdict"].where(
+        selection["verdict"] != "says the same", "says the same as " + selection["says_same_as"].astype(str)
+    )
+    columns = ["attribute", "finding", "n_levels", "p_alone_adjusted", "p_adjusted", "note"]
+    return selection.assign(finding=words)[columns]
+
+
 def list_limits(traits: pd.DataFrame, most: int = 8) -> pd.DataFrame:
     """Return, for the traits nearest to a finding, what would change their verdict, and where they stand now."""
     words = {
@@ -134,15 +159,58 @@ def list_limits(traits: pd.DataFrame, most: int = 8) -> pd.DataFrame:
     columns = ["segment_id", "segment", "holdout_base_lift", "holdout_base_lift_low", "holdout_base_lift_high",
                "holdout_base_lift_found", "would_change", "verdict"]  # fmt: skip
     return rows.assign(
-        would_change=rows["verdict"].map(words), holdout_base_lift_found=rows["base_lift"]
+        would_change=rows["verdict"].map(words), holdout_base_lift_found=_on_axis(rows["base_lift"])
     )[columns].reset_index(drop=True)  # fmt: skip
 
 
-def build_claims(traits: pd.DataFrame, most: int = 6, most_unsupported: int = 2) -> pd.DataFrame:
-    """Return the claims of notebook 02, the best customers against the market: `claims_02`.
+def pick_people(personas: pd.DataFrame) -> pd.DataFrame:
+    """Return the personas that say something, at most two, else one row that stands for all."""
+    told = personas[~personas["verdict"].isin(["not supported", "not enough data"])].head(2)
+    return told if len(told) else personas.head(1).assign(verdict=None)
 
-    `estimate` is the ratio in newer accounts, `estimate_found` where it was found.
+
+def build_claims(
+    traits: pd.DataFrame, personas: pd.DataFrame, most: int = 6, most_unsupported: int = 2
+) -> pd.DataFrame:
+    """Return the claims of notebook 02: the best customers against the market, then the personas: `claims_02`.
+
+    `estimate` is the figure among newer accounts, `estimate_found` where it was found.
     """
+    parts = [_claim_traits(traits, most, most_unsupported), _claim_personas(personas)]
+    known = [part for part in parts if len(part)]
+    return pd.concat(known, ignore_index=True) if known else pd.DataFrame(columns=CLAIM_COLUMNS)
+
+
+def _claim_personas(personas: pd.DataFrame) -> pd.DataFrame:
+    """Claims of the personas that say something."""
+    top = personas[personas["verdict"].isin(["confirmed", "promising", "untested", "contradicted"])]
+    side = np.where(top["gap_won_rate_found"] > 0, "more", "less")
+    words = [f"Deals with {row.persona} there by day 30 are won {each} often." for row, each in
+             zip(top.itertuples(), side, strict=True)]  # fmt: skip
+    return pd.DataFrame(
+        {
+            "claim_id": ["02-" + f"{row.kind}-{row.persona}".lower().replace(" ", "-") for row in top.itertuples()],
+            "claim": words,
+            "segment_id": "",
+            "metric": "gap_won_rate",
+            "estimate": top["holdout_gap_won_rate"],
+            "conf_low": top["holdout_gap_won_rate_low"],
+            "conf_high": top["holdout_gap_won_rate_high"],
+            "n": top["n_with"],
+            "hypotheses": top["hypotheses"],
+            "estimate_found": top["gap_won_rate_found"],
+            "p_adjusted": top["p_adjusted"],
+            "holdout_p_adjusted": top["holdout_p_adjusted"],
+            "explained_by": "",
+            "verdict": top["verdict"],
+            "note": "Goes with it; nobody has tested that it is the cause",
+        },
+        columns=CLAIM_COLUMNS,
+    )
+
+
+def _claim_traits(traits: pd.DataFrame, most: int, most_unsupported: int) -> pd.DataFrame:
+    """Claims of the traits that differ from the market, and of those that come nearest to it."""
     rows = _by_verdict(_judged(traits))
     is_claim = rows["verdict"] != "not supported"
     top = pd.concat([rows[is_claim].head(most), rows[~is_claim].head(most_unsupported)])

@@ -6,7 +6,9 @@ import math
 
 from icp_lib.charts import (
     LIGHT,
+    NARROW_WIDTH,
     NOTE_SIZE,
+    WIDTH,
     Chart,
     canvas,
     count_lines,
@@ -22,10 +24,9 @@ from icp_lib.charts import (
 from icp_lib.checks import check_columns
 from icp_lib.formats import column_name, format_interval, format_value, is_missing
 from icp_lib.marks import nice_scale
-from icp_lib.planes import build_plane
 from icp_lib.sentences import fill
 
-_APART, _NARROW, _WIDE = 0.2, 3.73, 7.2
+_APART, _COIN = 0.2, 0.5
 
 
 def plot_lifts(
@@ -162,7 +163,9 @@ def _draw_heat(rows: list[dict], shown: dict[str, str], is_narrow: bool) -> str:
     from matplotlib.patches import Rectangle
 
     names = [wrap_name(row["segment"]) for row in rows]
-    width, left, right, top, bottom = (_NARROW, 0.06, 0.06, 0.55, 0.08) if is_narrow else (_WIDE, 2.35, 0.1, 0.5, 0.08)
+    width, left, right, top, bottom = (
+        (NARROW_WIDTH, 0.06, 0.06, 0.55, 0.08) if is_narrow else (WIDTH, 2.35, 0.1, 0.5, 0.08)
+    )
     per_row = 0.34 + (0.2 * max(map(len, names)) if is_narrow else 0.06)
     height = top + bottom + per_row * len(rows)
     figure = Figure(figsize=(width, height))
@@ -233,35 +236,19 @@ def plot_curve(
 
 
 def _draw_curve(rows: list[dict], metric: str, is_narrow: bool) -> str:
-    names = [column_name(str(row["attribute"])) for row in rows[1:]]
-    figure, axes = build_plane(3.6, [f"{i} {name}" for i, name in enumerate(names, 1)], is_narrow)
-    steps, values = [row["step"] for row in rows], [row["estimate"] for row in rows]
-    lows, highs = ([row[key] for row in rows] for key in ("conf_low", "conf_high"))
-    axes.fill_between(steps, lows, highs, color=LIGHT["blue"], alpha=0.12, lw=0)
-    axes.plot(steps, values, color=LIGHT["blue"], lw=1.2)
-    for row in rows:
-        look = {"mfc": LIGHT["blue"] if row["is_selected"] else LIGHT["paper"]}
-        axes.plot(row["step"], row["estimate"], marker="o", ms=6.5, mec=LIGHT["blue"], mew=1.2, ls="none", **look)
-    ends = [value for value in (*lows, *highs) if not is_missing(value) and math.isfinite(value)]
-    low, high = min([0.4, *ends]), max([0.6, *ends])
-    axes.set_ylim(math.floor(low * 20) / 20, math.ceil(high * 20) / 20)
-    axes.set_xlim(-0.4, max(steps) + 0.4)
-    axes.set_xticks(steps, [str(int(step)) for step in steps])
-    axes.set_yticks([tick / 10 for tick in range(11) if axes.get_ylim()[0] <= tick / 10 <= axes.get_ylim()[1]])
-    axes.axhline(0.5, color=LIGHT["ink2"], lw=1.2)
-    _name_steps(axes, names, is_narrow)
+    names = ["Nothing known" if not row["step"] else f"+ {column_name(str(row['attribute']))}" for row in rows]
+    under = ["taken" if row["is_selected"] and row["step"] else "" for row in rows]
+    texts = [format_interval(row["estimate"], row["conf_low"], row["conf_high"], metric) for row in rows]
+    figure, axes = canvas(len(rows), 2.35, 1.55, 0.36, n_lines=count_lines(names, under), is_narrow=is_narrow)
+    ends = [row[key] for row in rows for key in ("estimate", "conf_low", "conf_high") if not is_missing(row[key])]
+    low, high = math.floor(min([0.4, *ends]) * 10) / 10, math.ceil(max([0.6, *ends]) * 10) / 10
+    ticks = [tick / 10 for tick in range(round(low * 10), round(high * 10) + 1)]
+    scale = (low, high, ticks, False)
+    set_scale(axes, scale, metric, None)
+    draw_reference(axes, _COIN, len(rows), "a coin", is_narrow)
+    axes.plot([row["estimate"] for row in rows], range(len(rows)), color=LIGHT["rule"], lw=1.2)
+    for i, row in enumerate(rows):
+        look = "confirmed" if row["is_selected"] else "untested"
+        draw_range(axes, i, row["estimate"], row["conf_low"], row["conf_high"], look, scale)
+    write_rows(axes, names, under, texts, set(), is_narrow)
     return to_svg(figure)
-
-
-def _name_steps(axes, names: list[str], is_narrow: bool) -> None:
-    """Write the attribute of each step: below the axis, upright where there is room, else as a list."""
-    place = {"xycoords": axes.get_xaxis_transform(), "textcoords": "offset points", "annotation_clip": False}
-    if is_narrow:
-        for i, name in enumerate(names, 1):
-            axes.annotate(f"{i}  {name}", (0, 0), (0, -28 - 11 * i), size=NOTE_SIZE, color=LIGHT["ink2"],
-                          xycoords="axes fraction", textcoords="offset points", annotation_clip=False)  # fmt: skip
-        return
-    for i, name in enumerate(names, 1):
-        short = "\n".join(wrap_name(name)[:2])
-        turn = {"rotation": 0, "ha": "center"} if len(names) < 5 else {"rotation": 20, "ha": "right"}
-        axes.annotate(short, (i, 0), (0, -18), size=NOTE_SIZE, color=LIGHT["ink2"], va="top", **turn, **place)
