@@ -36,14 +36,15 @@ SELECTED = {
     "": "None of {n_attributes} attributes tells more than luck would who becomes a best customer, so none is kept.",
 }
 RECEIVED = (
-    "{group} say that they get {received_ratio} what they pay ({interval:received_ratio}); {n_measured} of {n} said."
+    "{group} say that they get {received_ratio} what they pay ({interval:received_ratio}); "
+    "{n_measured} of {n} have said so."
 )
 PERSON = {
     "confirmed": "**Where {persona} was there early, {won_with_rate} are won, else {won_without_rate}.** Seen again in "
     "newer deals.",
     "promising": "Where {persona} was there early, {won_with_rate} are won, else {won_without_rate}. It could still be "
     "luck.",
-    "untested": "Where {persona} was there early, {won_with_rate} were won, else {won_without_rate}. Too few newer deals.",
+    "untested": "Where {persona} was there early, {won_with_rate} were won, else {won_without_rate}. Few newer deals.",
     "contradicted": "That deals with {persona} there early end otherwise does not hold in newer ones.",
     "not enough data": "Of {persona} there is too little to say: {note}.",
     "": "Whoever was there early: the deals ended alike, as far as this data can tell.",

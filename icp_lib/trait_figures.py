@@ -246,7 +246,8 @@ def _draw_curve(rows: list[dict], metric: str, is_narrow: bool) -> str:
     scale = (low, high, ticks, False)
     set_scale(axes, scale, metric, None)
     draw_reference(axes, _COIN, len(rows), "a coin", is_narrow)
-    axes.plot([row["estimate"] for row in rows], range(len(rows)), color=LIGHT["rule"], lw=1.2)
+    if not is_narrow:
+        axes.plot([row["estimate"] for row in rows], range(len(rows)), color=LIGHT["rule"], lw=1.2)
     for i, row in enumerate(rows):
         look = "confirmed" if row["is_selected"] else "untested"
         draw_range(axes, i, row["estimate"], row["conf_low"], row["conf_high"], look, scale)
