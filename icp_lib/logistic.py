@@ -26,7 +26,7 @@ class Fit(NamedTuple):
     hessian: np.ndarray
 
 
-def fit_logistic(design, outcome, penalty=0.0, weights=None) -> Fit:
+def fit_logistic(design, outcome, penalty=0.0, weights=None, start=None) -> Fit:
     """Maximise sum of w (y eta - log(1 + exp(eta))) less sum of penalty b^2, by Newton's method with halved steps.
 
     Parameters
@@ -37,6 +37,8 @@ def fit_logistic(design, outcome, penalty=0.0, weights=None) -> Fit:
     penalty : float or array of float, shape (p,)
         For each column; below 1e-6 it is taken as 1e-6, so that levels with all or none of the events stay finite.
     weights : array of float, shape (n,), optional
+    start : array of float, shape (p,), optional
+        Coefficients to begin with, to save steps; where they end is the same.
 
     Returns
     -------
@@ -66,9 +68,9 @@ def fit_logistic(design, outcome, penalty=0.0, weights=None) -> Fit:
             f"{wrong[0][1]:,}). Make a missing value a level of its own."
         )
     penalty = np.maximum(np.broadcast_to(np.asarray(penalty, float), design.shape[1]), FLOOR)
-    beta, eta = np.zeros(design.shape[1]), np.zeros(len(outcome))
-    likelihood = _log_likelihood(eta, outcome, weights)
-    value = likelihood
+    beta = np.zeros(design.shape[1]) if start is None else np.asarray(start, float)
+    eta = design @ beta
+    value = _log_likelihood(eta, outcome, weights) - penalty @ beta**2
     for _ in range(MOST_STEPS):
         p = expit(eta)
         hessian = (design * (weights * p * (1 - p))[:, None]).T @ design + np.diag(2 * penalty)
@@ -108,7 +110,7 @@ def count_rank(design, weights=None) -> int:
     return int(np.linalg.matrix_rank(gram / np.outer(size, size), tol=1e-9, hermitian=True))
 
 
-def compare_fits(base, added, outcome, weights=None) -> tuple[float, int, float]:
+def compare_fits(base, added, outcome, weights=None, fitted: Fit | None = None) -> tuple[float, int, float]:
     """Likelihood-ratio test of columns that are added to others.
 
     Parameters
@@ -118,6 +120,8 @@ def compare_fits(base, added, outcome, weights=None) -> tuple[float, int, float]
     weights : array of float, shape (n,), optional
         At most 1 each. With 1 / size of the family a family counts once: then the test keeps its level whether or not
         the members of a family are alike, and asks for more where they are not.
+    fitted : Fit, optional
+        The fit of `base` alone without a penalty, where it is known: many columns are compared with the same base.
 
     Returns
     -------
@@ -135,8 +139,10 @@ def compare_fits(base, added, outcome, weights=None) -> tuple[float, int, float]
     freedom = count_rank(both, weights) - count_rank(base, weights)
     if freedom <= 0:
         return 0.0, 0, 1.0
-    gain = fit_logistic(both, outcome, weights=weights).log_likelihood
-    statistic = max(0.0, 2 * (gain - fit_logistic(base, outcome, weights=weights).log_likelihood))
+    fitted = fitted or fit_logistic(base, outcome, weights=weights)
+    start = np.r_[fitted.coefficients, np.zeros(both.shape[1] - base.shape[1])]
+    more = fit_logistic(both, outcome, weights=weights, start=start).log_likelihood
+    statistic = max(0.0, 2 * (more - fitted.log_likelihood))
     return statistic, freedom, float(distributions.chi2.sf(statistic, freedom))
 
 

@@ -67,7 +67,7 @@ def select_attributes(
     weights = 1 / np.bincount(data.family)[data.family] if len(data.family) else np.zeros(0)
     columns = {i: designs[i].members.astype(float) for i in able}
     base = dummies(data.stratum)
-    alone = {i: logistic.compare_fits(base, columns[i], data.outcome, weights) for i in able}
+    alone = _compare(data, base, {i: columns[i] for i in able}, weights)
     tests, entered, last = dict(alone), {}, {}
     while tests:
         left = len(tests)
@@ -77,7 +77,7 @@ def select_attributes(
             break
         entered[best] = last[best]
         base = np.column_stack([base, columns[best]])
-        tests = {i: logistic.compare_fits(base, columns[i], data.outcome, weights) for i in tests if i != best}
+        tests = _compare(data, base, {i: columns[i] for i in tests if i != best}, weights)
     same = {
         i: _find_same(data, columns, i, alone[i][0], list(entered), weights)
         for i in able
@@ -90,6 +90,14 @@ def select_attributes(
         for i in range(len(designs))
     ]  # fmt: skip
     return _sort(pd.DataFrame(rows, columns=COLUMNS))
+
+
+def _compare(data: Modelled, base: np.ndarray, columns: dict, weights) -> dict:
+    """Likelihood-ratio tests of each attribute's columns, added to the same base."""
+    if not columns:
+        return {}
+    fitted = logistic.fit_logistic(base, data.outcome, weights=weights)
+    return {i: logistic.compare_fits(base, added, data.outcome, weights, fitted) for i, added in columns.items()}
 
 
 def _find_same(data: Modelled, columns: dict, i: int, alone: float, entered: list[int], weights) -> list[int]:
@@ -244,19 +252,3 @@ def describe_selection(selection: pd.DataFrame) -> pd.DataFrame:
            "n_placebos": int(selected["is_placebo"].astype(bool).sum()), "n": selection["n"].max(),
            "n_events": selection["n_events"].max(), "note": note}  # fmt: skip
     return pd.DataFrame([row])
-
-
-def pick_selection(selection: pd.DataFrame, most: int = 12) -> pd.DataFrame:
-    """Return what a reader needs of each attribute: those selected, those that say the same, and what came next.
-
-    Returns
-    -------
-    DataFrame
-        step, attribute, verdict in words, p_alone_adjusted (by itself, times all attributes), p_adjusted (beside those
-        that are in, times those left), n_levels, note.
-    """
-    words = selection["verdict"].where(
-        selection["verdict"] != "says the same", "says the same as " + selection["says_same_as"].astype(str)
-    )
-    columns = ["step", "attribute", "finding", "p_alone_adjusted", "p_adjusted", "n_levels", "note"]
-    return selection.assign(finding=words)[columns].head(most)

@@ -46,9 +46,14 @@ def build_labelled(seed: int = 1, n: int = 2500, strength: float = 1.0, rate: fl
     )  # fmt: skip
     table = table.assign(n_won=table["is_best"].astype(int))
     table["part"] = accounts.build_part(table["family_id"], table["first_opportunity_at"])
+    return add_placebos(table)
+
+
+def add_placebos(table: pd.DataFrame) -> pd.DataFrame:
+    """Return accounts with the two attributes that mean nothing."""
     return table.assign(**{name: draws.placebo_levels(table["account_id"], k) for name, k in PLACEBOS.items()})
 
 
-def build_levels(labelled: pd.DataFrame) -> list:
+def build_levels(labelled: pd.DataFrame, traits: dict = TRAITS) -> list:
     """Return every level of every trait and of the placebos."""
-    return rules.build_levels(labelled, TRAITS | {name: {} for name in PLACEBOS})
+    return rules.build_levels(labelled, traits | {name: {} for name in PLACEBOS})
