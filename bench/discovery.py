@@ -107,19 +107,14 @@ def _note_cover(found: dict, kind: str, n_won: float, low: float, high: float) -
         found[f"{kind}_{'many' if n_won >= 50 else 'few'}"].append(low <= 1 <= high)
 
 
-def _share(values) -> str:
-    values = np.asarray(values, float)
-    return f"{values.mean():.1%} (of {len(values):,})" if len(values) else "none"
-
-
 def _table(found: pd.DataFrame) -> list[str]:
     """Rows about p-values, verdicts and coverage of one kind of null world."""
     listed = found[found["n_offered"] > 0]
     lines = [
-        ("search p at most 0.05", _share(found["p"] <= 0.05)),
-        ("held-out p at most 0.05, worlds that offered a list", _share(listed["holdout_p"] <= 0.05)),
-        ("any segment confirmed", _share(found["is_confirmed"])),
-        ("any segment promising", _share(found["is_promising"])),
+        ("search p at most 0.05", worlds.share(found["p"] <= 0.05)),
+        ("held-out p at most 0.05, worlds that offered a list", worlds.share(listed["holdout_p"] <= 0.05)),
+        ("any segment confirmed", worlds.share(found["is_confirmed"])),
+        ("any segment promising", worlds.share(found["is_promising"])),
     ]
     for kind, words in (("holdout", "held-out intervals"), ("level", "intervals of single levels")):
         for size, n_won in (("many", "50 won or more"), ("few", "15 to 49 won")):
@@ -138,7 +133,7 @@ def run(n_worlds: int) -> list[str]:
         planted = judge(n_worlds)
         lines = [f"{n_worlds:,} worlds with a planted truth.", "", "| what | share of worlds |", "|---|---|"]
         lines += [
-            f"| {words} | {_share(planted[name])} |"
+            f"| {words} | {worlds.share(planted[name])} |"
             for name, words in (
                 ("planted_confirmed", "a segment that shares 60 % (Jaccard) with the planted one is confirmed"),
                 ("decoy_confirmed", "a segment with all conditions of the decoy is confirmed"),
@@ -153,7 +148,9 @@ def run(n_worlds: int) -> list[str]:
         n_power = max(10, n_worlds // 5)
         lines += ["", f"Power: {n_power:,} worlds each."]
         lines += ["", "| win rate of the planted segment | confirmed |", "|---|---|"]
-        lines += [f"| {rate:.2f} | {_share(judge(n_power, False, rate)['planted_confirmed'])} |" for rate in POWER]
+        lines += [
+            f"| {rate:.2f} | {worlds.share(judge(n_power, False, rate)['planted_confirmed'])} |" for rate in POWER
+        ]
     return lines
 
 

@@ -11,7 +11,7 @@ from multiprocessing import get_context
 import numpy as np
 import pandas as pd
 import worlds
-from discovery import TRAITS, _share
+from discovery import TRAITS
 from peers import measure_best
 
 from icp_lib import demo, draws, logistic, trait_model, trait_selection, traits
@@ -136,8 +136,8 @@ def run(n_worlds: int) -> list[str]:
             found = judge(n_worlds, null)
             zero, n = found["zero_covered"].sum(), found["n_effects"].sum()
             lines += [
-                f"| {words} | any attribute selected | {_share(found['n_selected'] > 0)} |",
-                f"| {words} | any marginal effect with adjusted p at most 0.05 | {_share(found['any_effect'])} |",
+                f"| {words} | any attribute selected | {worlds.share(found['n_selected'] > 0)} |",
+                f"| {words} | any marginal effect with adjusted p at most 0.05 | {worlds.share(found['any_effect'])} |",
                 f"| {words} | intervals of marginal effects that hold 0 | {zero / n:.1%} (of {n:,}) |",
             ]
         covered = None
@@ -146,12 +146,12 @@ def run(n_worlds: int) -> list[str]:
             covered = found if covered is None else covered
             words = f"planted, {n_accounts:,} accounts, {found['n_best'].mean():,.0f} best customers"
             lines += [
-                f"| {words} | a planted attribute selected | {_share(found['any_planted'])} |",
+                f"| {words} | a planted attribute selected | {worlds.share(found['any_planted'])} |",
                 f"| {words} | each selected, or named as saying the same | "
                 + ", ".join(f"{name} {found[name].mean():.0%}, {found[f'{name}_told'].mean():.0%}" for name in PLANTED)
                 + " |",
-                f"| {words} | a named noise attribute selected | {_share(found['any_noise'])} |",
-                f"| {words} | a placebo selected | {_share(found['any_placebo'])} |",
+                f"| {words} | a named noise attribute selected | {worlds.share(found['any_noise'])} |",
+                f"| {words} | a placebo selected | {worlds.share(found['any_placebo'])} |",
             ]
         truth = pd.concat(pool.map(estimate_truth, range(10_000, 10_000 + N_LARGE)), axis=1).mean(axis=1)
     lines += [

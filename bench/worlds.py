@@ -43,3 +43,9 @@ def simulation_error(values: np.ndarray) -> float:
     """Return the standard error of a mean over worlds."""
     values = np.asarray(values, float)
     return float(values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def share(values) -> str:
+    """Return the share of worlds as text, with their number."""
+    values = np.asarray(values, float)
+    return f"{values.mean():.1%} (of {len(values):,})" if len(values) else "none"
