@@ -15,7 +15,7 @@ from icp_lib.value import MIN_WON_PER_QUARTER
 
 #: A level needs so many best customers as it would have if it meant nothing, and so do the companies outside it.
 MIN_EXPECTED = 5
-#: Below so many best customers nothing is modelled.
+#: With fewer best customers, or others, nothing is modelled.
 MIN_BEST = 10
 
 
@@ -55,10 +55,25 @@ class Modelled(NamedTuple):
     attributes: tuple[Attribute, ...]
 
     @property
+    def n_scarce(self) -> int:
+        """Best customers or others, whichever are fewer: how much a regression can learn from."""
+        n_best = int(self.outcome.sum())
+        return min(n_best, len(self.outcome) - n_best)
+
+    @property
     def least(self) -> float:
-        """Accounts that a level needs: known from the number of best customers, not from who they are."""
-        n_best = self.outcome.sum()
-        return MIN_EXPECTED * len(self.outcome) / n_best if n_best else np.inf
+        """Accounts that a level needs: known from how many best customers there are, not from who they are."""
+        return MIN_EXPECTED * len(self.outcome) / self.n_scarce if self.n_scarce else np.inf
+
+    @property
+    def few(self) -> str:
+        """What there is too little of, in words; empty where there is enough."""
+        n_best = int(self.outcome.sum())
+        if self.n_scarce >= MIN_BEST:
+            return ""
+        if n_best == self.n_scarce:
+            return f"{n_best:,} best customers of the {MIN_BEST} needed"
+        return f"{self.n_scarce:,} other accounts of the {MIN_BEST} needed to compare with"
 
 
 def build_modelled(
@@ -87,7 +102,7 @@ def build_modelled(
     accounts = labelled[chosen].sort_values("account_id", ignore_index=True)
     outcome = accounts["is_best"].to_numpy(bool)
     family = pd.factorize(accounts["family_id"])[0]
-    stratum = build_strata(accounts["first_opportunity_at"], outcome.sum())
+    stratum = build_strata(accounts["first_opportunity_at"], min(outcome.sum(), (~outcome).sum()))
     return Modelled(accounts, outcome, family, stratum, build_attributes(accounts, levels))
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from icp_lib import evidence, logistic, stats
 from icp_lib.rules import Segment
-from icp_lib.trait_levels import MIN_BEST, Attribute, Modelled, build_modelled, dummies
+from icp_lib.trait_levels import Attribute, Modelled, build_modelled, dummies
 
 CONF_LEVEL = 0.95
 #: One level for so many best customers.
@@ -27,11 +27,12 @@ def estimate_model(labelled: pd.DataFrame, levels: Sequence[tuple[str, str, Segm
     """Average marginal effect of each level on the chance to be a best customer, and its difference by itself.
 
     A logistic regression of best against all other accounts with a closed opportunity, on at most one level for every
-    ten best customers, with a fixed penalty of 0.25 b^2 on each level and a free intercept for each block of creation
-    quarters (deals opened lately that closed already are not like the others). Which levels enter never depends on who
-    is best: every attribute gives its most informative level (share x (1 - share)) before any gives a second, each
-    needs as many accounts as hold five best customers at the average, inside and outside, and one that a combination
-    of those before says already is left out. What is left out of an attribute is the reference, all together.
+    ten best customers (or others, if they are fewer), with a fixed penalty of 0.25 b^2 on each level and a free
+    intercept for each block of creation quarters (deals opened lately that closed already are not like the others).
+    Which levels enter never depends on who is best: every attribute gives its most informative level
+    (share x (1 - share)) before any gives a second, each needs as many accounts as hold five best customers at the
+    average, inside and outside, and one that a combination of those before says already is left out. What is left out
+    of an attribute is the reference, all together.
 
     Parameters
     ----------
@@ -75,8 +76,8 @@ def estimate_model(labelled: pd.DataFrame, levels: Sequence[tuple[str, str, Segm
 
 def choose_levels(data: Modelled, attributes: Sequence[Attribute]) -> list[tuple[int, int]]:
     """Return (attribute, level) of the levels that enter, in that order; who is best has no say, only how many."""
-    n_best, n = int(data.outcome.sum()), len(data.outcome)
-    if n_best < MIN_BEST:
+    n = len(data.outcome)
+    if data.few:
         return []
     candidates = []
     for number, attribute in enumerate(attributes):
@@ -87,7 +88,7 @@ def choose_levels(data: Modelled, attributes: Sequence[Attribute]) -> list[tuple
     chosen: list[tuple[int, int]] = []
     columns = dummies(data.stratum)
     for _, _, number, place in sorted(candidates):
-        if len(chosen) == n_best // BEST_PER_LEVEL:
+        if len(chosen) == data.n_scarce // BEST_PER_LEVEL:
             break
         more = np.column_stack([columns, attributes[number].members[:, place]])
         if logistic.count_rank(more) == more.shape[1]:
@@ -129,9 +130,8 @@ def _describe(data: Modelled, attribute: Attribute, place: int, effect: dict | N
 
 def _left_out(data: Modelled, n: int) -> str:
     """Why a level is not in the model."""
-    n_best = int(data.outcome.sum())
-    if n_best < MIN_BEST:
-        return f"No model: {n_best:,} best customers of the {MIN_BEST} needed"
+    if data.few:
+        return f"No model: {data.few}"
     if n < data.least:
         return f"Too few accounts: {n:,} of the {int(np.ceil(data.least)):,} needed"
     if len(data.outcome) - n < data.least:
@@ -170,12 +170,12 @@ def describe_model(labelled: pd.DataFrame, model: pd.DataFrame) -> pd.DataFrame:
     """Return one row about the model: n_accounts, n_best, n_levels (in the model), n_left_out, note."""
     modelled = labelled[labelled["is_modelled"].astype(bool)]
     effects = model[model["metric"] == "marginal_effect"]
-    n_best = int(modelled["is_best"].sum())
+    is_in = effects["estimate"].notna()
     row = {
         "n_accounts": len(modelled),
-        "n_best": n_best,
-        "n_levels": int(effects["estimate"].notna().sum()),
-        "n_left_out": int(effects["estimate"].isna().sum()),
-        "note": "" if n_best >= MIN_BEST else f"{n_best:,} best customers of the {MIN_BEST} needed",
+        "n_best": int(modelled["is_best"].sum()),
+        "n_levels": int(is_in.sum()),
+        "n_left_out": int((~is_in).sum()),
+        "note": "" if is_in.any() or effects.empty else effects["note"].iloc[0],
     }
     return pd.DataFrame([row])

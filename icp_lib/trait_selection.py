@@ -11,7 +11,7 @@ from scipy.special import expit
 from icp_lib import draws, logistic
 from icp_lib.rules import Segment
 from icp_lib.stats import MAX_P
-from icp_lib.trait_levels import MIN_BEST, Attribute, Modelled, build_modelled, collapse, dummies
+from icp_lib.trait_levels import Attribute, Modelled, build_modelled, collapse, dummies
 
 MOST_SELECTED, FEW = 10, 5
 CONF_LEVEL, N_DRAWS = 0.95, 1000
@@ -63,7 +63,7 @@ def select_attributes(
     """
     data = build_modelled(labelled, levels, "found")
     designs = [collapse(each, data.least) for each in data.attributes]
-    able = [i for i, each in enumerate(designs) if each.levels] if data.outcome.sum() >= MIN_BEST else []
+    able = [] if data.few else [i for i, each in enumerate(designs) if each.levels]
     weights = 1 / np.bincount(data.family)[data.family] if len(data.family) else np.zeros(0)
     columns = {i: designs[i].members.astype(float) for i in able}
     base = dummies(data.stratum)
@@ -120,9 +120,8 @@ def _describe(data: Modelled, design: Attribute, alone, n_attributes: int, found
     row = {"step": step, "attribute": design.name, "says_same_as": "", "n_levels": len(design.levels) + 1,
            "is_placebo": design.is_placebo, "n": len(data.outcome), "n_events": n_best, "note": ""}  # fmt: skip
     if alone is None:
-        few = f"{n_best:,} best customers of the {MIN_BEST} needed"
         small = f"Fewer than two levels with the {int(np.ceil(min(data.least, 1e9))):,} accounts needed"
-        return row | {"n_levels": np.nan, "verdict": "not enough data", "note": few if n_best < MIN_BEST else small}
+        return row | {"n_levels": np.nan, "verdict": "not enough data", "note": data.few or small}
     names = ("statistic", "degrees_of_freedom", "p_value", "attributes_left", "p_adjusted")
     row |= dict(zip(names, found, strict=True))
     row |= {"p_alone": alone[2], "p_alone_adjusted": min(1.0, alone[2] * n_attributes)}
@@ -205,8 +204,7 @@ def _say_missing(older: Modelled, newer: Modelled) -> str:
         return (
             f"{int(newer.outcome.sum()):,} best customers among {len(newer.outcome):,} newer accounts: nothing to rank"
         )
-    few = int(older.outcome.sum())
-    return f"{few:,} best customers of the {MIN_BEST} needed among the older accounts" if few < MIN_BEST else ""
+    return f"{older.few}, older accounts" if older.few else ""
 
 
 def _foretell(older: Modelled, newer: Modelled, names: list[str]) -> np.ndarray:
