@@ -156,19 +156,14 @@ def _note_cover(found: dict, kind: str, n_won: float, low: float, high: float) -
         found[f"{kind}_{'many' if n_won >= 50 else 'few'}"].append(low <= 1 <= high)
 
 
-def _share(values) -> str:
-    values = np.asarray(values, float)
-    return f"{values.mean():.1%} (of {len(values):,})" if len(values) else "none"
-
-
 def _table(found: pd.DataFrame) -> list[str]:
     """Rows about p-values, verdicts and coverage of one kind of null world."""
     listed = found[found["n_offered"] > 0]
     lines = [
-        ("search p at most 0.05", _share(found["p"] <= 0.05)),
-        ("held-out p at most 0.05, worlds that offered a list", _share(listed["holdout_p"] <= 0.05)),
-        ("any segment confirmed", _share(found["is_confirmed"])),
-        ("any segment promising", _share(found["is_promising"])),
+        ("search p at most 0.05", worlds.share(found["p"] <= 0.05)),
+        ("held-out p at most 0.05, worlds that offered a list", worlds.share(listed["holdout_p"] <= 0.05)),
+        ("any segment confirmed", worlds.share(found["is_confirmed"])),
+        ("any segment promising", worlds.share(found["is_promising"])),
     ]
     for kind, words in (("holdout", "held-out intervals"), ("level", "intervals of single levels")):
         for size, n_won in (("many", "50 won or more"), ("few", "15 to 49 won")):
@@ -212,12 +207,12 @@ def describe_planted(found: pd.DataFrame) -> list[str]:
         "any segment with the territory among its conditions is confirmed": found["rep_confirmed"],
     }
     lines = [f"{len(found):,} worlds with a planted truth.", "", "| what | share of worlds |", "|---|---|"]
-    return lines + [f"| {words} | {_share(values)} |" for words, values in what.items()]
+    return lines + [f"| {words} | {worlds.share(values)} |" for words, values in what.items()]
 
 
 def describe_lists(lists: pd.DataFrame, n_worlds: int) -> list[str]:
     """Return the lines about the null worlds that offered a list."""
-    share = _share(lists["holdout_p"] <= 0.05)
+    share = worlds.share(lists["holdout_p"] <= 0.05)
     words = f"{n_worlds:,} null worlds of {SMALLER:,} accounts, of both kinds, until enough had offered a list."
     head = ["", words, "", "| what | share |", "|---|---|"]
     return [*head, f"| held-out p at most 0.05, worlds that offered a list | {share} |"]
@@ -227,7 +222,7 @@ def describe_power(found: dict[float, pd.DataFrame]) -> list[str]:
     """Return the lines about weaker truths."""
     lines = ["", f"Power: {len(next(iter(found.values()))):,} worlds each.", ""]
     lines += ["| win rate of the planted segment | confirmed |", "|---|---|"]
-    return lines + [f"| {rate:.2f} | {_share(each['planted_confirmed'])} |" for rate, each in found.items()]
+    return lines + [f"| {rate:.2f} | {worlds.share(each['planted_confirmed'])} |" for rate, each in found.items()]
 
 
 if __name__ == "__main__":

@@ -12,7 +12,10 @@ import time
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[1] / ".cache" / "peers"
-PACKAGES = {"pysubgroup": ("pysubgroup", "numba"), "sliceline": ("sliceline", "numba")}
+PACKAGES = {
+    "pysubgroup": ("pysubgroup", "numba"), "sliceline": ("sliceline", "numba"),
+    "optbinning": ("optbinning", "scikit-learn"),
+}  # fmt: skip
 
 
 def measure_best(call, repeats: int = 3, most_seconds: float = 10.0) -> tuple:

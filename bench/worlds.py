@@ -31,6 +31,16 @@ def build_frames(seed: int, n_accounts: int = 6000, null: bool | str = False) ->
     return next(build_many([seed], n_accounts, null))
 
 
+def cut_tables(account_rows: pd.DataFrame, opportunity_rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the account table and the opportunities of canonical rows, as of 2026-Q3."""
+    rows = {"accounts": account_rows, "opportunities": opportunity_rows.astype({"is_timing_loss": "boolean"})}
+    con = ibis.duckdb.connect()
+    cuts = [accounts.cut(con.create_table(name, ibis.memtable(frame)), name, CUTOFF) for name, frame in rows.items()]
+    table, opportunities = accounts.build(*cuts), cuts[1].to_pandas()
+    con.disconnect()
+    return table, opportunities
+
+
 def build_many(
     seeds: Sequence[int], n_accounts: int = 6000, null: bool | str = False
 ) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
@@ -40,14 +50,11 @@ def build_many(
     in each world.
     """
     drawn = [demo.build_world(seed, n_accounts, null, tables=("accounts", "opportunities")) for seed in seeds]
-    con = ibis.duckdb.connect()
-    cuts = []
-    for name in ("accounts", "opportunities"):
-        whole = pd.concat([_prefix(world[name], number) for number, world in enumerate(drawn)], ignore_index=True)
-        whole = whole.astype({"is_timing_loss": "boolean"} if name == "opportunities" else {})
-        cuts.append(accounts.cut(con.create_table(name, ibis.memtable(whole)), name, CUTOFF))
-    frames = accounts.build(*cuts), cuts[1].to_pandas()
-    con.disconnect()
+    whole = [
+        pd.concat([_prefix(world[name], number) for number, world in enumerate(drawn)], ignore_index=True)
+        for name in ("accounts", "opportunities")
+    ]
+    frames = cut_tables(*whole)
     worlds = [frame["account_id"].str[:PREFIX].astype(int).to_numpy() for frame in frames]
     for number in range(len(drawn)):
         table, opportunities = (
@@ -69,3 +76,9 @@ def simulation_error(values: np.ndarray) -> float:
     """Return the standard error of a mean over worlds."""
     values = np.asarray(values, float)
     return float(values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def share(values) -> str:
+    """Return the share of worlds as text, with their number."""
+    values = np.asarray(values, float)
+    return f"{values.mean():.1%} (of {len(values):,})" if len(values) else "none"

@@ -103,6 +103,7 @@ SETTINGS = {
     "demo account); several words count at its start. [] turns this off.",
     "measure": "What 'best' means.",
     "gross_margin_rate": "Share of the amount that stands for the margin of a deal that gives none.",
+    "best_customers": "Account ids of the best customers, if you name them yourself; empty: the top fifth by margin.",
     "max_quarantined": "The run stops when more than this share of a table cannot be used.",
     "paid_channels": "Channels where money buys leads.",
     "target_customers": "New customers wanted next quarter.",

@@ -67,7 +67,8 @@ def build_revenue(rng: np.random.Generator, world: dict, null: bool | str) -> pd
     revenue = frame["revenue"].to_numpy() * wobble
     staff = traits["employees"][account]
     seats = np.ceil(np.minimum(staff, 400) * (0.3 + 0.3 * rng.random(len(row_of)))[account])
-    onboarding = np.where(is_decoy, 900, 170) * np.sqrt(np.minimum(staff, 400))
+    learners = np.minimum(staff, 400) if not null else 25.0  # without truth, cost does not follow size
+    onboarding = np.where(is_decoy, 900, 170) * np.sqrt(learners)
     onboarding = onboarding * np.exp(0.3 * rng.standard_normal(n))
     support = (16 + revenue * np.where(is_decoy, 0.34, 0.045)) * np.exp(0.4 * rng.standard_normal(n))
     is_first = np.append(True, row[1:] != row[:-1])

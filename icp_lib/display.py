@@ -11,6 +11,7 @@ from html import escape
 
 from icp_lib.checks import DataError, hint
 from icp_lib.formats import (
+    NEVER_ALONE,
     UNITS,
     column_name,
     format_interval,
@@ -185,6 +186,9 @@ def show(
     Shown
         Displays itself as an HTML table; every row is in the page.
     """
+    alone = next((name for name, base in NEVER_ALONE.items() if name in frame and base not in frame), None)
+    if alone:
+        raise DataError(f"show: '{alone}' without '{NEVER_ALONE[alone]}' says nothing. Show both.")
     if len(frame) == 0:
         return Shown(f'<p class="icp-say"><span>{escape(nothing)}</span></p>', nothing) if nothing else missing(needs)
     plan, records = _plan(frame, bar), frame.to_dict("records")

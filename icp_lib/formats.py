@@ -25,7 +25,13 @@ _NAMES = {
     "gap_rate": "Gap, won less not won",
     "estimate": "Estimate",
     "is_emerging": "New",
+    "n_best": "Best customers",
+    "n_base": "Compared with",
+    "p_alone_adjusted": "Chance of luck, by itself",
 }
+
+#: A share of the best customers says nothing without the base rate: neither tables nor sentences print it alone.
+NEVER_ALONE = {"best_rate": "base_rate"}
 
 #: Marks that turn the direction of all text after them, its figures too: kept in tables, left out where people read.
 TURNING = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 from icp_lib.checks import DataError, hint
-from icp_lib.formats import format_range, format_value, is_missing
+from icp_lib.formats import NEVER_ALONE, format_range, format_value, is_missing
 from icp_lib.marks import verdict_key, verdict_mark
 from icp_lib.schemas import missing_words
 
@@ -99,8 +99,12 @@ def fill(row, template: str, as_html: bool = False) -> str:
     'Carriers earn €45 (38 to 51).'
     """
     row, parts, is_bold = as_row(row), [], False
-    clean = escape if as_html else str
-    for literal, name, spec, _ in string.Formatter().parse(template):
+    clean, fields = escape if as_html else str, list(string.Formatter().parse(template))
+    used = {word for _, name, spec, _ in fields for word in (name, spec)}
+    for name, base in NEVER_ALONE.items():
+        if name in used and base not in used:
+            raise DataError(f"say: '{name}' without '{base}' says nothing. Write both.")
+    for literal, name, spec, _ in fields:
         for i, piece in enumerate(literal.split("**")):
             if i:
                 is_bold = not is_bold

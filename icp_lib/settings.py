@@ -96,6 +96,7 @@ class Settings(_Strict):
     exclude: Exclude = Exclude()
     measure: Literal["margin_per_day", "margin_per_opportunity", "win_rate", "retention"] = "margin_per_day"
     gross_margin_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
+    best_customers: list[str] = []
     max_quarantined: Annotated[float, Field(ge=0, le=1)] = 0.05
     paid_channels: list[str] = []
     target_customers: Annotated[float, Field(gt=0)] | None = None

@@ -17,9 +17,11 @@ LAYERS = (
     "checks",
     "schemas metrics settings transforms aliases recognition opening reading mapping feeding linking fx parsing "
     "validation quarantine extract accounts demo",
-    "stats rules value groups space sizing search pruning permutation pooling power draws discovery disguise",
-    "segments quality profile offer answers change realised",
-    "formats sentences marks notes display charts labels planes figures search_figures segment_figures "
+    "stats rules value groups space sizing search pruning permutation pooling power draws discovery disguise "
+    "evidence logistic trait_levels",
+    "segments quality profile offer answers change realised traits contrast trait_model trait_selection "
+    "trait_answers best_customers personas success",
+    "formats sentences marks notes display charts labels planes figures search_figures segment_figures trait_figures "
     "codebook template",
     "run kernels failing execution scratch manifest approval shelf svg terms pages glossary "
     "cards knowledge explorer_chart explorer timeline front wall summary site publish __main__",

@@ -1,0 +1,296 @@
+"""What page 02 says of the best customers: sentences by verdict, claims, facts, and the columns to compare."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy import stats as distributions
+
+from icp_lib import groups, stats
+from icp_lib.rules import is_named
+from icp_lib.schemas import CLAIM_COLUMNS
+from icp_lib.space import PLACEBOS
+
+NOTHING = "No trait can be compared: there are too few best customers, or nothing is known of them."
+FACTS = {
+    "Best": "{n_best} of {n_judged} customers that can be judged; {n_new} are too young",
+    "Judged by": "{basis_words}",
+    "Found on": "{n_found_best} best customers of the companies that came first",
+    "Checked on": "{n_holdout_best} best customers of the companies that came after",
+}
+SENTENCES = {
+    "confirmed": "**{segment}: {best_rate} of the best customers, {base_rate} of {base}.** Seen again in newer ones: "
+    "{holdout_base_lift} as common ({interval:holdout_base_lift}).",
+    "promising": "{segment}: {best_rate} of the best customers, {base_rate} of {base}. It could still be luck: "
+    "{holdout_base_lift} as common in newer ones ({interval:holdout_base_lift}).",
+    "untested": "{segment}: {best_rate} of the best customers, {base_rate} of {base}. Too few newer ones to check it.",
+    "contradicted": "{segment} do not hold: {base_lift} as common when found, {holdout_base_lift} in newer ones "
+    "({interval:holdout_base_lift}).",
+    "not supported": "{segment}: {best_rate} of the best customers, {base_rate} of {base}. Luck could give that.",
+    "not enough data": "{note}.",
+    "": "{note}",
+}
+SELECTED = {
+    "untested": "**{n_selected} of {n_attributes} attributes matter together: {attributes}.** {note}",
+    "not enough data": "There are too few best customers to say which attributes matter together.",
+    "": "None of {n_attributes} attributes tells more than luck would who becomes a best customer, so none is kept.",
+}
+RECEIVED = (
+    "{group} say that they get {received_ratio} what they pay ({interval:received_ratio}); "
+    "{n_measured} of {n} have said so."
+)
+PERSON = {
+    "confirmed": "**Where {persona} was there early, {won_with_rate} are won, else {won_without_rate}.** Seen again in "
+    "newer deals.",
+    "promising": "Where {persona} was there early, {won_with_rate} are won, else {won_without_rate}. It could still be "
+    "luck.",
+    "untested": "Where {persona} was there early, {won_with_rate} were won, else {won_without_rate}. Few newer deals.",
+    "contradicted": "That deals with {persona} there early end otherwise does not hold in newer ones.",
+    "not enough data": "Of {persona} there is too little to say: {note}.",
+    "": "Whoever was there early: the deals ended alike, as far as this data can tell.",
+}
+MAP = {
+    "best_rate": "Best customers", "other_rate": "Other customers", "churned_rate": "Customers who left",
+    "lost_rate": "Lost deals", "market_rate": "The market",
+}  # fmt: skip
+NO_CURVE = "There is no newer best customer on whom the list could be tried."
+NO_MODEL = "There are too few best customers, or nobody to tell them from, for a model of all traits."
+NO_BEST = "No customer can be called best yet."
+SHARES = (0.05, 0.1, 0.2, 0.4)
+_FACTOR = 1.01
+
+
+def _judged(traits: pd.DataFrame, against: str = "market", with_gaps: bool = False) -> pd.DataFrame:
+    """Rows of one base that have enough data and say something of a company, or of a gap in the data."""
+    rows = traits[traits["against"] == against]
+    able = (rows["level"].map(is_named).astype(bool) | with_gaps) & ~rows["attribute"].isin(PLACEBOS)
+    return rows[able & (rows["verdict"] != "not enough data")]
+
+
+def _by_verdict(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows by verdict, those furthest from luck first."""
+    near = rows.assign(_near=-rows["p_value"])
+    return groups.sort_by_verdict(near, "_near", ["attribute", "level"]).drop(columns=["_near"])
+
+
+def pick_answers(traits: pd.DataFrame, labels: pd.DataFrame, most: int = 4) -> pd.DataFrame:
+    """Return the rows of the answer: what stands out against the market, else what is nearest to it, else why not."""
+    rows = _by_verdict(_judged(traits))
+    out = rows[rows["verdict"] != "not supported"].head(most)
+    rows = out if len(out) else rows.head(2)
+    if len(rows):
+        return rows
+    return pd.DataFrame({"verdict": [None], "note": [labels["note"].iloc[0] or NOTHING]})
+
+
+def pick_lifts(traits: pd.DataFrame, against: str = "market", most: int = 10) -> pd.DataFrame:
+    """Return the levels that differ most beyond luck from one base, the most common among the best first."""
+    rows = _judged(traits, against).sort_values(["p_value", "attribute", "level"], kind="stable").head(most)
+    return rows.sort_values(["base_lift", "segment"], ascending=[False, True], kind="stable", ignore_index=True)
+
+
+def pick_traits(traits: pd.DataFrame, against: str = "market", most: int = 24) -> pd.DataFrame:
+    """Return the columns of the contrast with one base; the base rate stands beside the share."""
+    rows = _by_verdict(_judged(traits, against, with_gaps=True))
+    columns = ["segment", "holdout_base_lift", "holdout_base_lift_low", "holdout_base_lift_high",
+               "holdout_base_lift_found", "best_rate", "base_rate", "p_adjusted", "verdict", "note"]  # fmt: skip
+    return rows.assign(holdout_base_lift_found=_on_axis(rows["base_lift"]))[columns].head(most).reset_index(drop=True)
+
+
+def _on_axis(lifts: pd.Series) -> pd.Series:
+    """Ratios that a log axis can show: of nobody there is no ring."""
+    return lifts.where(lifts > 0)
+
+
+def pick_map(traits: pd.DataFrame, most: int = 12) -> pd.DataFrame:
+    """Return one row a level with its share among the best and in every base: the levels that differ most from any."""
+    able = _judged(traits)[["attribute", "level"]].merge(traits, on=["attribute", "level"])
+    if able.empty:
+        return pd.DataFrame(columns=["attribute", "level", "segment", *MAP])
+    wide = able.pivot_table(index=["attribute", "level"], columns="against", values="base_rate")
+    wide = wide.add_suffix("_rate").reset_index()
+    least = able.groupby(["attribute", "level"], as_index=False).agg(
+        segment=("segment", "first"), best_rate=("best_rate", "first"), p_value=("p_value", "min")
+    )
+    table = least.merge(wide, on=["attribute", "level"]).sort_values(["p_value", "attribute", "level"], kind="stable")
+    table = table.head(most)
+    table["_apart"] = table["best_rate"] - table["market_rate"]
+    table = table.sort_values(["_apart", "segment"], ascending=[False, True], kind="stable", ignore_index=True)
+    return table.reindex(columns=["attribute", "level", "segment", *MAP])
+
+
+def pick_nearest(traits: pd.DataFrame, most: int = 3) -> pd.DataFrame:
+    """Return, for every base but the market, the levels that differ most from it: both shares, and how sure it is."""
+    parts = [_judged(traits, base).sort_values(["p_value", "attribute", "level"], kind="stable").head(most)
+             for base in traits["against"].unique() if base != "market"]  # fmt: skip
+    columns = ["segment", "base", "best_rate", "base_rate", "gap_base_rate", "gap_base_rate_low", "gap_base_rate_high",
+               "n_base", "p_adjusted", "verdict", "note"]  # fmt: skip
+    if not parts:
+        return pd.DataFrame(columns=columns)
+    return pd.concat(parts)[columns].reset_index(drop=True)
+
+
+def pick_selected(selected: pd.DataFrame) -> pd.DataFrame:
+    """Return the row of the selection with a verdict where something was selected."""
+    n, note = int(selected["n_selected"].iloc[0]), selected["note"].iloc[0]
+    told = selected["n_events"].iloc[0] >= stats.MIN_WON
+    verdict = "untested" if n else None if told else "not enough data"
+    return selected.assign(verdict=verdict, note=f"{note}." if note else "")
+
+
+def pick_attributes(selection: pd.DataFrame) -> pd.DataFrame:
+    """Return the attributes in the order in which they joined, then those that did not; made-up ones among them."""
+    words = selection["verdict"].where(
+        selection["verdict"] != "says the same", "says the same as " + selection["says_same_as"].astype(str)
+    )
+    columns = ["attribute", "finding", "n_levels", "p_alone_adjusted", "p_adjusted", "note"]
+    return selection.assign(finding=words)[columns]
+
+
+def list_limits(traits: pd.DataFrame, most: int = 8) -> pd.DataFrame:
+    """Return, for the traits nearest to a finding, what would change their verdict, and where they stand now."""
+    words = {
+        "confirmed": "newer best customers no longer have it more often than the market",
+        "promising": "newer best customers differ from the market beyond luck, the same way: then confirmed",
+        "untested": "fifteen best customers among newer companies: then checked",
+        "contradicted": "newer best customers differ from the market the first way again",
+        "not supported": "a difference that luck could not give, among so many traits",
+    }
+    rows = _by_verdict(_judged(traits)).head(most)
+    columns = ["segment_id", "segment", "holdout_base_lift", "holdout_base_lift_low", "holdout_base_lift_high",
+               "holdout_base_lift_found", "would_change", "verdict"]  # fmt: skip
+    return rows.assign(
+        would_change=rows["verdict"].map(words), holdout_base_lift_found=_on_axis(rows["base_lift"])
+    )[columns].reset_index(drop=True)  # fmt: skip
+
+
+def pick_people(personas: pd.DataFrame) -> pd.DataFrame:
+    """Return the personas that say something, at most two, else one row that stands for all."""
+    told = personas[~personas["verdict"].isin(["not supported", "not enough data"])].head(2)
+    return told if len(told) else personas.head(1).assign(verdict=None)
+
+
+def build_claims(
+    traits: pd.DataFrame, personas: pd.DataFrame, most: int = 6, most_unsupported: int = 2
+) -> pd.DataFrame:
+    """Return the claims of notebook 02: the best customers against the market, then the personas: `claims_02`.
+
+    `estimate` is the figure among newer accounts, `estimate_found` where it was found.
+    """
+    parts = [_claim_traits(traits, most, most_unsupported), _claim_personas(personas)]
+    known = [part for part in parts if len(part)]
+    return pd.concat(known, ignore_index=True) if known else pd.DataFrame(columns=CLAIM_COLUMNS)
+
+
+def _claim_personas(personas: pd.DataFrame) -> pd.DataFrame:
+    """Claims of the personas that say something."""
+    top = personas[personas["verdict"].isin(["confirmed", "promising", "untested", "contradicted"])]
+    side = np.where(top["gap_won_rate_found"] > 0, "more", "less")
+    words = [f"Deals with {row.persona} there by day 30 are won {each} often." for row, each in
+             zip(top.itertuples(), side, strict=True)]  # fmt: skip
+    return pd.DataFrame(
+        {
+            "claim_id": ["02-" + f"{row.kind}-{row.persona}".lower().replace(" ", "-") for row in top.itertuples()],
+            "claim": words,
+            "segment_id": "",
+            "metric": "gap_won_rate",
+            "estimate": top["holdout_gap_won_rate"],
+            "conf_low": top["holdout_gap_won_rate_low"],
+            "conf_high": top["holdout_gap_won_rate_high"],
+            "n": top["n_with"],
+            "hypotheses": top["hypotheses"],
+            "estimate_found": top["gap_won_rate_found"],
+            "p_adjusted": top["p_adjusted"],
+            "holdout_p_adjusted": top["holdout_p_adjusted"],
+            "explained_by": "",
+            "verdict": top["verdict"],
+            "note": "Goes with it; nobody has tested that it is the cause",
+        },
+        columns=CLAIM_COLUMNS,
+    )
+
+
+def _claim_traits(traits: pd.DataFrame, most: int, most_unsupported: int) -> pd.DataFrame:
+    """Claims of the traits that differ from the market, and of those that come nearest to it."""
+    rows = _by_verdict(_judged(traits))
+    is_claim = rows["verdict"] != "not supported"
+    top = pd.concat([rows[is_claim].head(most), rows[~is_claim].head(most_unsupported)])
+    side = np.where(top["base_lift"] > 1, "more", "less")
+    words = [f"{row.segment} are {each} common among the best customers than in the market."
+             for row, each in zip(top.itertuples(), side, strict=True)]  # fmt: skip
+    luck = [f"{row.segment} are not more or less common among the best customers than luck gives."
+            for row in top.itertuples()]  # fmt: skip
+    return pd.DataFrame(
+        {
+            "claim_id": "02-" + top["segment_id"],
+            "claim": np.where(top["verdict"] == "not supported", luck, words),
+            "segment_id": top["segment_id"],
+            "metric": "base_lift",
+            "estimate": top["holdout_base_lift"],
+            "conf_low": top["holdout_base_lift_low"],
+            "conf_high": top["holdout_base_lift_high"],
+            "n": top["n_best"] + top["holdout_n_best"],
+            "hypotheses": top["hypotheses"],
+            "estimate_found": top["base_lift"],
+            "p_adjusted": top["p_adjusted"],
+            "holdout_p_adjusted": top["holdout_p_adjusted"],
+            "explained_by": "",
+            "verdict": top["verdict"],
+            "note": top["note"],
+        },
+        columns=CLAIM_COLUMNS,
+    ).reset_index(drop=True)
+
+
+def estimate_seen(traits: pd.DataFrame) -> pd.DataFrame:
+    """The smallest ratio that this data would have confirmed with 80 % probability, for traits of several sizes.
+
+    Exact: the counts among the best are binomial, Fisher's test must reach 0.05 over the number of levels where found,
+    two-sided, and 0.05 in newer ones, one-sided; the base is as large as it is.
+
+    Returns
+    -------
+    DataFrame
+        base_rate, base_lift (NaN with a note where no ratio would), n_best, holdout_n_best, n_base, hypotheses, note.
+    """
+    rows = traits[(traits["against"] == "market") & traits["p_adjusted"].notna()]
+    columns = ["base_rate", "base_lift", "n_best", "holdout_n_best", "n_base", "hypotheses", "note"]
+    if rows.empty:
+        return pd.DataFrame(columns=columns)
+    first = rows.iloc[0]
+    sizes = [(int(first["n_best"]), int(first["n_base"]), 0.025 / max(1, int(first["hypotheses"]))),
+             (int(first["holdout_n_best"] or 0), int(first["holdout_n_base"] or 0), 0.05)]  # fmt: skip
+    table = []
+    for share in SHARES:
+        needed = [_critical(share, *size) for size in sizes]
+        lifts = np.arange(1.0, 1 / share + 0.005, _FACTOR - 1)
+        chance = np.prod(
+            [distributions.binom.sf(least - 1, size[0], np.minimum(1.0, share * lifts))
+             for least, size in zip(needed, sizes, strict=True)], axis=0,
+        )  # fmt: skip
+        enough = np.flatnonzero(chance >= 0.8)
+        lift = lifts[enough[0]] if len(enough) else np.nan
+        note = "" if len(enough) else "However common, it would not have been confirmed"
+        table.append([share, lift, sizes[0][0], sizes[1][0], sizes[0][1], int(first["hypotheses"]), note])
+    return pd.DataFrame(table, columns=columns)
+
+
+def _critical(share: float, n_best: int, n_base: int, alpha: float) -> int:
+    """Return how many of the best must have a trait of that base rate for Fisher's test to reach alpha."""
+    held, counts = round(share * n_base), np.arange(n_best + 1)
+    p = distributions.hypergeom.sf(counts - 1, n_best + n_base, held + counts, n_best)
+    return int(np.argmax(p <= alpha)) if (p <= alpha).any() else n_best + 1
+
+
+def say_placebos(traits: pd.DataFrame, selected: pd.DataFrame) -> pd.DataFrame:
+    """Return one row that says whether a made-up trait was found or selected."""
+    made = traits[traits["attribute"].isin(PLACEBOS)]
+    found = made[made["verdict"].isin(["confirmed", "promising", "untested", "contradicted"])]
+    taken = 0 if selected.empty else int(selected["n_placebos"].iloc[0])
+    words = "Two made-up traits, from nothing but the account's id, went through it all; "
+    if len(found) or taken:
+        n = len(found) + taken
+        words += f"luck found one of them ({n} time{'s' if n > 1 else ''}): believe what is new here less."
+    else:
+        words += "neither was found nor selected."
+    return pd.DataFrame([{"placebo_words": words, "n_found": len(found), "n_selected": taken}])
