@@ -18,7 +18,7 @@ LAYERS = (
     "schemas metrics settings transforms aliases recognition opening reading mapping feeding linking fx parsing "
     "validation quarantine extract accounts demo",
     "stats intervals months rules value customers groups space search pruning permutation pooling power draws discovery disguise",
-    "segments quality profile offer answers change realised",
+    "segments quality profile offer answers change realised economics",
     "formats sentences marks notes display charts labels planes figures search_figures segment_figures "
     "codebook template",
     "run kernels failing execution scratch manifest approval shelf svg terms pages glossary "
