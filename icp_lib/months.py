@@ -9,8 +9,13 @@ import numpy as np
 import pandas as pd
 
 from icp_lib import draws
+from icp_lib.customers import mark_segments
 from icp_lib.intervals import MANY, calibrate_draws
 from icp_lib.value import months_before
+
+EVERYBODY = "All customers"
+#: A table whose first month has a customer won longer before than this begins in the middle of the company's life.
+BEGAN_MONTHS = 6
 
 
 class Months(NamedTuple):
@@ -47,7 +52,8 @@ def build_months(
         `customers.build_customers`.
     revenue : DataFrame
         account_id, month, revenue, gross_margin, support_cost; a month without a row is a month without revenue.
-        Months before the first of the table are unknown, not empty.
+        Months before the table begins are unknown, not empty: it begins with its first month where a customer paid then
+        who had been won more than six months before, else with the first win.
     cutoff : datetime
         The first moment after as-of, naive UTC.
     gross_margin_rate : float
@@ -64,7 +70,8 @@ def build_months(
     rows = revenue[revenue["account_id"].isin(customers["account_id"])]
     at = last + 1 - months_before(rows["month"], cutoff).to_numpy() if len(rows) else np.zeros(0, int)
     rows, at = rows[at <= last], at[at <= last].astype(int)
-    first = int(at.min()) if len(at) else last + 1
+    won = last + 1 - months_before(customers["won_at"], cutoff)
+    first = _first_month(at, won.to_numpy()[pd.Index(customers["account_id"]).get_indexer(rows["account_id"])], last)
     shape = len(customers), last + 1 - first
     place = pd.Index(customers["account_id"]).get_indexer(rows["account_id"]), at - first
     paid, margin = np.zeros(shape), np.zeros(shape)
@@ -74,12 +81,21 @@ def build_months(
     less = given.fillna(rows["revenue"] * gross_margin_rate).fillna(0) - support.fillna(0)
     np.add.at(margin, place, less.to_numpy(float))
     had, left = customers["live_at"].where((paid > 0).any(axis=1)), customers["churned_at"]
-    whens = {"won": customers["won_at"], "live": had, "churned": left}
-    table = customers.assign(**{name: last + 1 - months_before(when, cutoff) for name, when in whens.items()})
+    whens = {name: last + 1 - months_before(when, cutoff) for name, when in (("live", had), ("churned", left))}
+    table = customers.assign(won=won, **whens)
     cluster, families = pd.factorize(customers["family_id"])
     weights = np.ones((1 + n_draws, len(families)), np.uint8)
     weights[1:] = draws.draw_weights(families, n_draws).T
     return Months(table, paid, margin, first, last, cluster, weights, _note(given, support, gross_margin_rate))
+
+
+def _first_month(at: np.ndarray, won: np.ndarray, last: int) -> int:
+    """The first month that is known: a table that begins in the middle of a company's life says nothing before it."""
+    if not len(at):
+        return last + 1
+    first = int(at.min())
+    is_cut = bool((won[at == first] < first - BEGAN_MONTHS).any())
+    return first if is_cut else min(first, int(won.min()))
 
 
 def _note(margin: pd.Series, support: pd.Series, rate: float) -> str:
@@ -167,3 +183,28 @@ def _times(weights, families, values) -> np.ndarray:
     for at in range(0, len(families), 4096):
         total += weights[:, families[at : at + 4096]].astype(float) @ values[at : at + 4096]
     return total
+
+
+def mark_customers(months: Months, accounts: pd.DataFrame, segments: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return whom figures are made for: all customers, then every segment.
+
+    Parameters
+    ----------
+    months : Months
+    accounts : DataFrame
+        The account table.
+    segments : DataFrame
+        segment_id, segment, conditions, as in the table `segments`; may have no rows.
+
+    Returns
+    -------
+    keys : DataFrame
+        segment_id ("" for all customers), segment.
+    members : array of bool, shape (n_customers, n_keys)
+    """
+    known = accounts.set_index("account_id", drop=False).reindex(months.customers["account_id"])
+    marks = mark_segments(known, segments)
+    names = segments.reindex(columns=["segment_id", "segment"])
+    company = pd.DataFrame({"segment_id": [""], "segment": [EVERYBODY]})
+    keys = pd.concat([company, names], ignore_index=True) if len(names) else company
+    return keys, np.column_stack([np.ones(len(known), bool), marks])
