@@ -17,6 +17,7 @@ import yaml
 
 from icp_lib import accounts as account_table
 from icp_lib import extract as extracts
+from icp_lib import journeys as touch_paths
 from icp_lib.checks import DataError, hint
 from icp_lib.reading import escape_path
 from icp_lib.schemas import TABLES
@@ -162,6 +163,16 @@ class Run:
     def accounts(self) -> pd.DataFrame:
         """The account table: one row an account, canonical columns plus derived ones (`accounts.build`)."""
         return account_table.build(*map(self._expression, ("accounts", "opportunities", "account_history")))
+
+    @cached_property
+    def journeys(self) -> pd.DataFrame:
+        """The channels that each account met until its deal was decided (`journeys.build_journeys`)."""
+        return touch_paths.build_journeys(*map(self._expression, touch_paths.TABLES), cutoff=self.cutoff)
+
+    @cached_property
+    def contacted(self) -> pd.DataFrame:
+        """Since when each account is touched, and when it was contacted (`journeys.build_contacted`)."""
+        return touch_paths.build_contacted(*map(self._expression, touch_paths.TABLES), cutoff=self.cutoff)
 
     @cached_property
     def visible(self) -> pd.DataFrame:

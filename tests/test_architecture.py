@@ -16,17 +16,18 @@ SOURCES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in PA
 LAYERS = (
     "checks",
     "schemas metrics settings transforms aliases recognition opening reading mapping feeding linking fx parsing "
-    "validation quarantine extract accounts demo",
-    "stats intervals months rules value customers groups space search pruning permutation pooling power draws discovery disguise",
-    "segments quality profile offer answers change realised economics",
+    "validation quarantine extract accounts journeys demo",
+    "stats intervals months rules value customers groups space search pruning permutation pooling power draws "
+    "discovery disguise",
+    "segments quality profile offer answers change realised economics attribution reach",
     "formats sentences marks notes display charts labels planes figures search_figures segment_figures "
-    "codebook template",
+    "attribution_figures codebook template",
     "run kernels failing execution scratch manifest approval shelf svg terms pages glossary "
     "cards knowledge explorer_chart explorer timeline front wall summary site publish __main__",
 )
 LAYER = {module: number for number, modules in enumerate(LAYERS) for module in modules.split()}
 LAYER |= {module: LAYER["demo"] for module in SOURCES if module.startswith("demo_")}
-ENGINE = {"reading", "mapping", "feeding", "parsing", "validation", "quarantine", "extract", "accounts", "run"}
+ENGINE = set("reading mapping feeding parsing validation quarantine extract accounts journeys run".split())
 
 
 def imported(tree) -> set[str]:
