@@ -27,7 +27,8 @@ LAYERS = (
 )
 LAYER = {module: number for number, modules in enumerate(LAYERS) for module in modules.split()}
 LAYER |= {module: LAYER["demo"] for module in SOURCES if module.startswith("demo_")}
-ENGINE = set("reading mapping feeding parsing validation quarantine extract accounts journeys run".split())
+ENGINE = {"reading", "mapping", "feeding", "parsing", "validation", "quarantine", "extract"}
+ENGINE |= {"accounts", "journeys", "run"}
 
 
 def imported(tree) -> set[str]:
