@@ -265,6 +265,25 @@ class Run:
         path = self.out / str(self.quarter.previous) / "tables" / f"{_check_name(name)}.csv"
         return read_table(path) if path.exists() else pd.DataFrame()
 
+    def save_draws(self, frame: pd.DataFrame, name: str) -> pd.DataFrame:
+        """Write the shared draws of a headline figure to ``draws/<name>.parquet`` and return them.
+
+        One row a draw, one column a key (segment_id, "all" for the company): row b is draw b of `draws.draw_weights`
+        in every file, so what is computed from two of them keeps their covariance.
+        """
+        folder = self.work / "draws"
+        folder.mkdir(parents=True, exist_ok=True)
+        passing = folder / f"{_check_name(name)}.part"
+        frame.to_parquet(passing, index=False)
+        passing.replace(folder / f"{name}.parquet")
+        return frame
+
+    def draws(self, name: str) -> pd.DataFrame:
+        """Read the shared draws of a headline figure: from the working folder, else from the report, else no rows."""
+        folders = (self._tables_folder.parent / "draws", self.out / str(self.quarter) / "draws")
+        paths = [path for folder in folders if (path := folder / f"{_check_name(name)}.parquet").exists()]
+        return pd.read_parquet(paths[0]) if paths else pd.DataFrame()
+
     def save_profile(self, profile: dict) -> dict:
         """Write ``profile.yml`` and return the profile."""
         self.work.mkdir(parents=True, exist_ok=True)

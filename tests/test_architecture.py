@@ -18,10 +18,11 @@ LAYERS = (
     "schemas metrics settings transforms aliases recognition opening reading mapping feeding linking fx parsing "
     "validation quarantine extract accounts journeys demo",
     "stats intervals months rules value customers groups space search pruning permutation pooling power draws "
-    "discovery disguise",
-    "segments quality profile offer answers change realised economics attribution reach",
+    "discovery disguise ledger lags costs",
+    "segments quality profile offer answers change realised economics retention attribution reach "
+    "efficiency efficiency_answers rivals",
     "formats sentences marks notes display charts labels planes figures search_figures segment_figures "
-    "attribution_figures codebook template",
+    "attribution_figures efficiency_figures codebook template",
     "run kernels failing execution scratch manifest approval shelf svg terms pages glossary "
     "cards knowledge explorer_chart explorer timeline front wall summary site publish __main__",
 )
