@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from itertools import zip_longest
 
 import numpy as np
 import pandas as pd
@@ -24,7 +23,9 @@ FIRST, LAST, EQUAL, MARKOV, W = "First touch", "Last touch", "Equal split", "Mar
 RULES = (FIRST, LAST, EQUAL, MARKOV, W)
 #: Shares of W: first visit, visit in which the lead came in, in which the deal was opened, all others together.
 W_SHARES = (0.3, 0.3, 0.3, 0.1)
-EVERYBODY, UNMET = "All customers", "No touch and no lead has this channel"
+EVERYBODY = "All customers"
+UNMET, NONE_CREDITED = "No touch and no lead has this channel", "No customer is credited to it under this rule"
+NO_SPEND = "No spend is booked on this channel"
 COLUMNS = ["segment_id", "segment", "rule", "channel", "estimate", "share_rate", "share_rate_low", "share_rate_high",
            "n", "cost", "cost_per_customer", "cost_per_customer_low", "cost_per_customer_high", "note"]  # fmt: skip
 
@@ -208,7 +209,8 @@ def estimate_attribution(
     DataFrame
         `attribution`, one row a group, rule and channel: estimate (customers credited), share_rate of them with its
         range, n (customers of the group), cost, cost_per_customer with its range (in the draws the customers vary, what
-        was spent does not; fewer than 20 credited: exact Poisson limits), note. Groups in the order given, rules in
+        was spent does not), note. Where fewer than 20 customers stand behind
+        a credit, limits are exact: binomial for the share, Poisson for the cost. Groups in the order given, rules in
         that of `RULES`, channels by their equal split in the company. A channel with spend that nobody met stays, with
         0 customers. Without any journey that has a path: no rows.
     """
@@ -227,11 +229,14 @@ def estimate_attribution(
         table = pd.DataFrame({"note": [f"{n:,} won of the {min_customers:,} needed"]})
         if n >= min_customers:
             shares = _draw_shares(entries, mask, family, weights, len(channels))
-            shares = {rule: share for rule, share in shares.items() if rule != W or _has_stages(known[mask])}
-            paid = [] if key else [_estimate_cost(share, costs.reindex(channels), bought) for share in shares.values()]
-            rows = [_estimate_shares(rule, channels, share, n) for rule, share in shares.items()]
-            table = pd.concat([pd.concat([row, cost], axis=1) for row, cost in zip_longest(rows, paid)])
-            table = table if key else _add_unmet(table, costs)
+            behind = _count_behind(entries, mask, len(channels))
+            parts = []
+            for rule in [rule for rule in RULES if rule != W or _has_stages(known[mask])]:
+                parts.append(_estimate_shares(rule, channels, shares[rule], n, behind[rule]))
+                if not key:
+                    paid = _estimate_cost(shares[rule], costs.reindex(channels), bought, behind[rule] * bought[0] / n)
+                    parts[-1] = pd.concat([parts[-1], paid], axis=1)
+            table = pd.concat(parts) if key else _add_unmet(pd.concat(parts), costs)
         tables.append(table.assign(segment_id=key, segment=name, n=n))
     return _sort(pd.concat(tables)).reindex(columns=COLUMNS)
 
@@ -269,43 +274,57 @@ def _draw_shares(entries: tuple, mask: np.ndarray, family: np.ndarray, weights: 
         return {rule: credit[rule] / credit[rule].sum(axis=0) for rule in RULES}
 
 
+def _count_behind(entries: tuple, mask: np.ndarray, k: int) -> dict:
+    """How many customers stand behind each rule's credit: (sum c)^2 / sum c^2, the count where each c is 0 or 1.
+
+    The removal effect of a channel rests on the walks that come to it, so on as many as its equal split.
+    """
+    row, journey, amount = entries
+    keep = mask[journey] & (row < 4 * k)
+    sums, squares = (np.bincount(row[keep], amount[keep] ** power, 4 * k).reshape(4, k) for power in (1, 2))
+    behind = np.divide(sums**2, squares, out=np.zeros(sums.shape), where=squares > 0)
+    behind = dict(zip((FIRST, LAST, EQUAL, W), behind, strict=True))
+    return behind | {MARKOV: behind[EQUAL]}
+
+
 def _has_stages(known: pd.DataFrame) -> bool:
     """Whether at least half of the customers have a lead and a deal that began after the first touch."""
     won = known[known["is_won"]]
     return bool(((won["lead_visit"] > 0) & (won["deal_visit"] > 0)).mean() >= 0.5)
 
 
-def _estimate_shares(rule: str, channels: list[str], share: np.ndarray, n: int) -> pd.DataFrame:
-    """Customers credited and their share, with ranges; exact Poisson limits where few are credited."""
-    rows = [estimate_draws(draws) for draws in share]
-    credited = share[:, 0] * n
-    few = _limit_few(credited)
-    low, high = ([each[at] for each in rows] for at in (1, 2))
+def _estimate_shares(rule: str, channels: list[str], share: np.ndarray, n: int, n_behind: np.ndarray) -> pd.DataFrame:
+    """Customers credited and their share, with ranges; exact binomial limits where few customers stand behind it."""
+    rows = np.array([estimate_draws(draws)[:3] for draws in share])
+    value = share[:, 0]
+    n_of = np.maximum(np.where(value > 0, n_behind / np.maximum(value, 1e-12), n), n_behind)
+    low = distributions.beta.ppf(0.025, np.maximum(n_behind, 1e-9), n_of - n_behind + 1)
+    high = distributions.beta.ppf(0.975, n_behind + 1, np.maximum(n_of - n_behind, 1e-9))
+    is_few = n_behind < FEW
     return pd.DataFrame({
-        "rule": rule, "channel": channels, "estimate": credited, "share_rate": share[:, 0],
-        "share_rate_low": np.where(credited < FEW, few[0] / n, low),
-        "share_rate_high": np.where(credited < FEW, np.minimum(few[1] / n, 1), high), "note": "",
+        "rule": rule, "channel": channels, "estimate": value * n, "share_rate": value,
+        "share_rate_low": np.where(is_few, np.where(n_behind > 0, low, 0.0), rows[:, 1]),
+        "share_rate_high": np.where(is_few, high, rows[:, 2]),
     })  # fmt: skip
 
 
-def _limit_few(count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Exact 95 % limits of the mean of a Poisson count; a credit need not be whole."""
-    return distributions.gamma.ppf(0.025, np.maximum(count, 1e-9)), distributions.gamma.ppf(0.975, count + 1)
+def _estimate_cost(share: np.ndarray, cost: pd.Series, bought: np.ndarray, n_behind: np.ndarray) -> pd.DataFrame:
+    """Cost of each channel, and per customer credited in the months of the spend; Poisson limits where few are behind.
 
-
-def _estimate_cost(share: np.ndarray, cost: pd.Series, bought: np.ndarray) -> pd.DataFrame:
-    """Cost of each channel, and per customer credited in the months of the spend."""
+    `n_behind` customers stand behind the credit of all `n`, in these months as many fewer as there were customers.
+    """
     money, credited = cost.to_numpy(float)[:, None], share * bought
     with np.errstate(divide="ignore", invalid="ignore"):
         each = np.where(credited > 0, money / credited, np.where(np.isnan(money), np.nan, np.inf))
-        few = money / np.column_stack(_limit_few(credited[:, 0])[::-1])
-    rows, is_few = np.array([estimate_draws(draws)[:3] for draws in each]), credited[:, 0] < FEW
-    unknown = credited[:, 0] <= 0
-    return pd.DataFrame({
-        "cost": cost.to_numpy(float), "cost_per_customer": np.where(unknown, np.nan, rows[:, 0]),
-        "cost_per_customer_low": np.where(unknown, np.nan, np.where(is_few, few[:, 0], rows[:, 1])),
-        "cost_per_customer_high": np.where(unknown, np.nan, np.where(is_few, few[:, 1], rows[:, 2])),
-    })  # fmt: skip
+        limits = distributions.gamma.ppf(0.975, n_behind + 1), distributions.gamma.ppf(0.025, n_behind)
+        few = np.column_stack([money[:, 0] / credited[:, 0] * n_behind / limit for limit in limits])
+    rows = np.array([estimate_draws(draws)[:3] for draws in each])
+    rows[:, 1:] = np.where((n_behind < FEW)[:, None], few, rows[:, 1:])
+    rows[credited[:, 0] <= 0] = np.nan
+    note = np.where(
+        cost.notna(), np.where(credited[:, 0] > 0, "", NONE_CREDITED), NO_SPEND if cost.notna().any() else ""
+    )
+    return pd.DataFrame(rows, columns=COLUMNS[10:13]).assign(cost=cost.to_numpy(float), note=note)
 
 
 def _sum_spend(spend: pd.DataFrame, cutoff: datetime) -> tuple[pd.Series, pd.Timestamp]:
