@@ -1,4 +1,4 @@
-"""Do the ranges of lifetime value and payback hold what they promise? And is the value right where large customers stay?
+"""Do the ranges of lifetime value and payback hold what they promise, and is the value right where large ones stay?
 
 Run: python bench/economics.py [worlds]   (default 1,000 companies of each size)
 """
@@ -60,8 +60,8 @@ def build_company(seed: int, n_expected: float, stay: float = STAY) -> tuple[pd.
     paid = np.exp(log_size - SIGMA**2 / 2)[row] * np.exp(NOISE * rng.standard_normal(len(row)) - NOISE**2 / 2)
     ids = np.array([f"a{i:05d}" for i in range(n)], object)
     accounts = pd.DataFrame({"account_id": ids, "family_id": ids[family]})
-    deals = pd.DataFrame({"account_id": ids, "is_relevant": True, "status": "won",
-                          "closed_at": _first_day(won) + pd.to_timedelta(rng.integers(0, 28, n), unit="D")})  # fmt: skip
+    closed_at = _first_day(won) + pd.to_timedelta(rng.integers(0, 28, n), unit="D")
+    deals = pd.DataFrame({"account_id": ids, "is_relevant": True, "status": "won", "closed_at": closed_at})
     revenue = pd.DataFrame({"account_id": ids[row], "month": _first_day(ago), "revenue": paid * 1.25,
                             "gross_margin": paid, "support_cost": SUPPORT * paid})  # fmt: skip
     return accounts, deals, revenue
@@ -122,7 +122,8 @@ def measure_coverage(judged: pd.DataFrame) -> dict:
         said[f"{name}_ratio"], said[f"{name}_error"] = ratio.mean(), simulation_error(ratio)
     reach = judged[judged["payback"] < judged["followed"]]
     told = reach.dropna(subset=["paid_low"])
-    said["payback_worlds"], said["payback_held"] = len(told), _held(told["paid_low"], told["payback"], told["paid_high"])
+    said["payback_worlds"] = len(told)
+    said["payback_held"] = _held(told["paid_low"], told["payback"], told["paid_high"])
     return said
 
 
@@ -141,7 +142,8 @@ def main() -> None:
     with get_context("spawn").Pool(2) as pool:
         for name, n_expected in SIZES.items():
             tasks = [(seed, n_expected) for seed in range(n_worlds)]
-            rows.append({"size": name, "expected": n_expected} | measure_coverage(pd.DataFrame(pool.map(_judge, tasks))))
+            judged = pd.DataFrame(pool.map(_judge, tasks))
+            rows.append({"size": name, "expected": n_expected} | measure_coverage(judged))
             print(pd.DataFrame(rows).round(3).T.to_string(), flush=True)
 
 

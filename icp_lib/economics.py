@@ -8,15 +8,13 @@ import numpy as np
 import pandas as pd
 
 from icp_lib.intervals import estimate_draws
-from icp_lib.months import Months, draw_cumulative, shift_to_win
+from icp_lib.months import COLUMNS, MIN_CUSTOMERS, Months, build_rows, draw_cumulative, shift_to_win
 from icp_lib.value import CHURN_MONTHS
 
-#: Customers needed behind the last month of a lifetime value, and behind any other figure.
-MIN_LIFETIME, MIN_CUSTOMERS = 30, 20
+#: Customers needed behind the last month of a lifetime value.
+MIN_LIFETIME = 30
 #: The furthest month of a lifetime value, and of a payback curve.
 MOST_LIFETIME, MOST_PAYBACK = 36, 60
-COLUMNS = ["segment_id", "segment", "metric", "name", "estimate", "conf_low", "conf_high", "conf_level", "n", "n_events",
-           "horizon", "method", "note"]  # fmt: skip
 CURVE_COLUMNS = ["segment_id", "segment", "month", "net", "net_low", "net_high", "n", "target_months"]
 SUMMED = "mean margin less support by month since the win, summed"
 
@@ -70,8 +68,8 @@ def draw_economics(
     >>> customers = pd.DataFrame({"account_id": list("AB"), "family_id": list("AB"),
     ...     "won_at": pd.to_datetime(["2026-01-10", "2026-01-20"]), "churned_at": pd.to_datetime([None, None]),
     ...     "live_at": pd.to_datetime(["2026-02-01"] * 2), "followed_until": pd.to_datetime(["2026-01-01"] * 2)})
-    >>> paid = pd.DataFrame({"account_id": ["A", "B", "A"], "month": pd.to_datetime(["2026-02-01"] * 2 + ["2026-03-01"]),
-    ...                      "revenue": [100.0, 60.0, 100.0]})
+    >>> paid = pd.DataFrame({"account_id": ["A", "B", "A"], "revenue": [100.0, 60.0, 100.0],
+    ...                      "month": pd.to_datetime(["2026-02-01", "2026-02-01", "2026-03-01"])})
     >>> months = build_months(customers, paid, datetime(2026, 4, 1))
     >>> keys, members = mark_customers(months, customers, pd.DataFrame())
     >>> found = draw_economics(months, keys, members, (keys, np.full((1, 1001), 90.0)), min_customers=2)
@@ -150,35 +148,24 @@ def estimate_economics(found: Economics, target_months: float = 12.0, conf_level
     Returns
     -------
     DataFrame
-        `COLUMNS`; one row a key and metric. What cannot be told is NaN with a `note`; a payback that is not reached as
-        far as customers can be followed is infinite. Chances have no range.
+        `months.COLUMNS`; one row a key and metric. What cannot be told is NaN with a `note`; a payback that is not
+        reached as far as customers can be followed is infinite. Chances have no range.
     """
     if not len(found.keys) or not any(curve.shape[1] for curve in found.curves):
         return pd.DataFrame(columns=COLUMNS)
     horizons = [find_horizon(seen, curve.shape[1]) for seen, curve in zip(found.seen, found.curves, strict=True)]
     alike = min((h for h in horizons if h >= 0), default=-1)
-    rows = []
-    for i in range(len(found.keys)):
-        rows += _lifetime_rows(found, i, horizons[i], alike, conf_level) + _payback_rows(
-            found, i, target_months, conf_level
-        )
-    table = pd.DataFrame(rows).assign(conf_level=conf_level)
-    for name in ("segment_id", "segment"):
-        table[name] = found.keys[name].to_numpy()[table["key"]]
-    return table[COLUMNS].sort_values("metric", key=lambda names: names.map(_place), kind="stable", ignore_index=True)
-
-
-_ORDER = ("payback_by_target", "payback_months", "ltv", "ltv_alike", "ltv_to_cac", "ltv_to_cac_above_3")
-
-
-def _place(metric: str) -> int:
-    return _ORDER.index(metric)
+    rows = [
+        _payback_rows(found, i, target_months, conf_level) + _lifetime_rows(found, i, horizons[i], alike, conf_level)
+        for i in range(len(found.keys))
+    ]
+    return build_rows(rows, found.keys, conf_level)
 
 
 def _row(found: Economics, key: int, metric: str, name: str, estimate, **others) -> dict:
     """One row: an Estimate, or a number that has no range."""
     value, low, high = estimate[:3] if isinstance(estimate, tuple) else (estimate, np.nan, np.nan)
-    base = {"key": key, "metric": metric, "name": name, "estimate": value, "conf_low": low, "conf_high": high}
+    base = {"metric": metric, "name": name, "estimate": value, "conf_low": low, "conf_high": high}
     return base | {"n": found.n[key], "n_events": found.n_left[key], "horizon": "", "note": "", **others}
 
 
@@ -217,7 +204,7 @@ def _payback_rows(found: Economics, key: int, target: float, conf_level: float) 
     if last < 0 or np.isnan(cac[0]):
         few = f"{found.n[key]:,} customers of the {MIN_CUSTOMERS} needed" if last < 0 else "No CAC to cover"
         told["note"] = few
-        names = (("payback_months", "Payback"), ("payback_by_target", by_target))
+        names = (("payback_by_target", by_target), ("payback_months", "Payback"))
         return [_row(found, key, metric, name, np.nan, **told) for metric, name in names]
     told["horizon"] = f"followed for {last} months after the win; {found.seen[key][last]:,} customers were won so early"
     reached = find_payback(curve, cac)
@@ -228,7 +215,7 @@ def _payback_rows(found: Economics, key: int, target: float, conf_level: float) 
     chance = _row(found, key, "payback_by_target", by_target, (known <= target).mean(), **told)
     if target > last:
         chance |= {"estimate": np.nan, "note": _join(f"Followed for {last} months only", found.note)}
-    return [months, chance]
+    return [chance, months]
 
 
 def _join(*notes: str) -> str:
@@ -316,9 +303,7 @@ def _monthly_churn(months: Months, inside: np.ndarray) -> float:
         return (there & (churned == month)).sum() / np.float64(there.sum())
 
 
-def compare_definitions(
-    months: Months, found: Economics, members: np.ndarray, key: int = 0
-) -> pd.DataFrame:
+def compare_definitions(months: Months, found: Economics, members: np.ndarray, key: int = 0) -> pd.DataFrame:
     """Return our lifetime value and payback beside other definitions, with their values: `economics_definitions`.
 
     Returns
@@ -338,8 +323,8 @@ def compare_definitions(
          find_payback(curve, cac)[0], ""],
         ["Simple payback", "CAC / (ARPA × gross margin)", "payback_months", rival["simple_payback"],
          "as if nobody left, everybody were live at the win, and all paid what those who stayed pay"],
-        [f"LTV({horizon})" if horizon >= 0 else "LTV(H)", "mean margin less support by month since the win, summed to H",
-         "ltv", curve[0, horizon] if horizon >= 0 else np.nan, ""],
+        [f"LTV({horizon})" if horizon >= 0 else "LTV(H)", f"{SUMMED} to H", "ltv",
+         curve[0, horizon] if horizon >= 0 else np.nan, ""],
         ["LTV by churn", "ARPA × gross margin / monthly churn", "ltv", rival["arpa_over_churn"],
          "reaches beyond what anybody has seen, and a few customers who leave decide it"],
         ["Product of means", "mean margin a paying month × mean paying months within H", "ltv",

@@ -53,37 +53,44 @@ def calibrate_draws(draws, errors, n_clusters) -> np.ndarray:
     return np.concatenate([draws[:1], np.take_along_axis(np.sort(moved, axis=0), order, axis=0)])
 
 
-def draw_ratio(y, x, cluster, weights) -> np.ndarray:
-    """Return a ratio of totals, sum y / sum x, in every draw, calibrated (`calibrate_draws`).
+def estimate_rare(amount, base, cluster, conf_level: float = 0.95) -> Estimate:
+    """Ratio of totals, sum amount / sum base, where few units have any amount: gamma limits, as for weighted counts.
+
+    Percentiles of draws and normal theory miss too often where the few who left decide (of 40 customers, 87 % instead
+    of 95 %); with no amount at all they have no width. The lower limit is the quantile of a gamma distribution with the
+    mean and variance of the weighted sum of events; the upper one adds one more event of average weight. Conservative
+    with few units.
 
     Parameters
     ----------
-    y, x : array of float, shape (n,)
+    amount, base : array of float, shape (n,)
+        Not negative; base with a positive total, else all is NaN.
     cluster : array of int, shape (n,)
-        Codes from 0.
-    weights : array, shape (1 + B, n_clusters)
-        Row 0 is 1.
 
-    Returns
-    -------
-    array of float, shape (1 + B,)
-        NaN in a draw without any x.
+    References
+    ----------
+    Fay and Feuer (1997), Statistics in Medicine 16, 791-801; the average weight: Tiwari, Clegg and Zou (2006),
+    Statistical Methods in Medical Research 15, 547-569.
 
     Examples
     --------
-    >>> draw_ratio([2.0, 1.0], [1.0, 2.0], np.array([0, 1]), np.array([[1, 1], [2, 0]]))[0]
-    np.float64(1.0)
+    Equal weights give the exact limits of a Poisson count, here of 3 among 100:
+
+    >>> found = estimate_rare(np.repeat([1.0, 0.0], [3, 97]), np.ones(100), np.arange(100))
+    >>> [round(float(each), 4) for each in found[:3]]
+    [0.03, 0.0062, 0.0877]
     """
-    n = weights.shape[1]
-    y, x = (np.bincount(cluster, weights=np.asarray(each, float), minlength=n) for each in (y, x))
-    is_in = (np.bincount(cluster, minlength=n) > 0) & ((x != 0) | (y != 0))
-    y, x, weights = y[is_in], x[is_in], weights[:, is_in].astype(float)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        below = weights @ x
-        ratio = np.where(below > 0, weights @ y / below, np.nan)
-        squares = weights @ (y * y) - 2 * ratio * (weights @ (x * y)) + ratio**2 * (weights @ (x * x))
-        errors = np.sqrt(np.maximum(squares, 0)) / below
-    return calibrate_draws(ratio, errors, is_in.sum())
+    total = np.sum(base)
+    if not total > 0:
+        return Estimate(np.nan, np.nan, np.nan)
+    code = np.unique(cluster, return_inverse=True)[1]
+    shares = np.bincount(code, weights=np.asarray(amount, float)) / total
+    value, spread, one = shares.sum(), np.square(shares).sum(), 1 / len(shares)
+    tail = 0.5 - conf_level / 2
+    low = spread / (2 * value) * distributions.chi2.ppf(tail, 2 * value**2 / spread) if value > 0 else 0.0
+    above, wider = value + one, spread + one**2
+    high = wider / (2 * above) * distributions.chi2.ppf(1 - tail, 2 * above**2 / wider)
+    return Estimate(float(value), float(low), float(high))
 
 
 def estimate_draws(draws, conf_level: float = 0.95) -> Estimate:

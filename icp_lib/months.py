@@ -16,17 +16,24 @@ from icp_lib.value import months_before
 EVERYBODY = "All customers"
 #: A table whose first month has a customer won longer before than this begins in the middle of the company's life.
 BEGAN_MONTHS = 6
+YEAR = 12
+#: Customers needed behind a figure of what they pay.
+MIN_CUSTOMERS = 20
+#: The columns of `unit_economics`.
+COLUMNS = ["segment_id", "segment", "metric", "name", "estimate", "conf_low", "conf_high", "conf_level", "n",
+           "n_events", "horizon", "method", "note"]  # fmt: skip
 
 
 class Months(NamedTuple):
     """Customers by calendar month. Months are whole numbers, year x 12 + month - 1.
 
-    `customers` has one row a customer, with `won`, `live` and `churned` as months (NaN: never had revenue, has not
-    left); `revenue` and `margin` (gross margin less support) have shape (n_customers, n_months), the first column is
-    month `first`; `last` is the last month before as-of; `cluster` and `weights` (1 + B, n_families) are the shared
-    draws of families; `note` is what was assumed.
+    `cutoff` is the first moment after as-of. `customers` has one row a customer, with `won`, `live` and `churned` as
+    months (NaN: never had revenue, has not left). `revenue` and `margin` (gross margin less support) have shape
+    (n_customers, n_months), the first column is month `first`, the last one `last`. `cluster` and `weights`
+    (1 + B, n_families) are the shared draws of families; `note` is what was assumed.
     """
 
+    cutoff: datetime
     customers: pd.DataFrame
     revenue: np.ndarray
     margin: np.ndarray
@@ -86,7 +93,7 @@ def build_months(
     cluster, families = pd.factorize(customers["family_id"])
     weights = np.ones((1 + n_draws, len(families)), np.uint8)
     weights[1:] = draws.draw_weights(families, n_draws).T
-    return Months(table, paid, margin, first, last, cluster, weights, _note(given, support, gross_margin_rate))
+    return Months(cutoff, table, paid, margin, first, last, cluster, weights, _note(given, support, gross_margin_rate))
 
 
 def _first_month(at: np.ndarray, won: np.ndarray, last: int) -> int:
@@ -208,3 +215,25 @@ def mark_customers(months: Months, accounts: pd.DataFrame, segments: pd.DataFram
     company = pd.DataFrame({"segment_id": [""], "segment": [EVERYBODY]})
     keys = pd.concat([company, names], ignore_index=True) if len(names) else company
     return keys, np.column_stack([np.ones(len(known), bool), marks])
+
+
+def code_families(months: Months, inside: np.ndarray) -> np.ndarray:
+    """Return codes from 0 of the families of some customers."""
+    return np.unique(months.cluster[inside], return_inverse=True)[1]
+
+
+def build_row(metric: str, name: str, estimate, n: int, n_events: int, horizon: str, method: str) -> dict:
+    """Return one row of `unit_economics` without its key; below the minimum of customers the counts only."""
+    value, low, high = estimate[:3] if n >= MIN_CUSTOMERS else (np.nan,) * 3
+    note = "" if n >= MIN_CUSTOMERS else f"{n:,} customers of the {MIN_CUSTOMERS} needed"
+    return {"metric": metric, "name": name, "estimate": value, "conf_low": low, "conf_high": high, "n": n,
+            "n_events": n_events, "horizon": horizon, "method": method, "note": note}  # fmt: skip
+
+
+def build_rows(rows: list[list[dict]], keys: pd.DataFrame, conf_level: float) -> pd.DataFrame:
+    """Return the rows of every key as one table, metric by metric (`COLUMNS`)."""
+    named = keys[["segment_id", "segment"]].to_dict("records")
+    flat = [key | row for key, found in zip(named, rows, strict=False) for row in found]
+    table = pd.DataFrame(flat, columns=[name for name in COLUMNS if name != "conf_level"]).assign(conf_level=conf_level)
+    place = {metric: number for number, metric in enumerate(table["metric"].unique())}
+    return table[COLUMNS].sort_values("metric", key=lambda names: names.map(place), kind="stable", ignore_index=True)

@@ -19,7 +19,7 @@ LAYERS = (
     "validation quarantine extract accounts journeys demo",
     "stats intervals months rules value customers groups space search pruning permutation pooling power draws "
     "discovery disguise ledger lags costs",
-    "segments quality profile offer answers change realised economics retention attribution reach "
+    "segments quality profile offer answers change realised economics retention growth attribution reach "
     "efficiency efficiency_answers rivals",
     "formats sentences marks notes display charts labels planes figures search_figures segment_figures "
     "attribution_figures efficiency_figures codebook template",
