@@ -16,6 +16,7 @@ from icp_lib.costs import (
     MIN_KNOWN,
     YEAR,
     Costs,
+    build_costs,
     cost_each,
     count_costs,
     describe_cost,
@@ -38,6 +39,11 @@ def name_quarter(quarter: str, back: int) -> str:
     """
     year, number = divmod(int(quarter[:4]) * 4 + int(quarter[-1]) - 1 - back, 4)
     return f"{year}-Q{number + 1}"
+
+
+def name_quarters(quarter: str, n: int = 8) -> list[str]:
+    """Return the names of the last quarters, this one first."""
+    return [name_quarter(quarter, back) for back in range(n)]
 
 
 def group_segments(accounts: pd.DataFrame, segments: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
@@ -144,43 +150,92 @@ def draw_cac(costs: Costs, period=YEAR) -> tuple[pd.DataFrame, np.ndarray]:
     return costs.groups, values if counted.known >= MIN_KNOWN else np.full(values.shape, np.nan)
 
 
-def build_statement(costs: Costs, period=YEAR) -> pd.DataFrame:
-    """Return the ledger of a period, reconciled: from what was spent to what its customers cost: `cac_ledger`.
+def name_draws(keys: pd.DataFrame, draws: np.ndarray) -> pd.DataFrame:
+    """Return draws as `Run.save_draws` keeps them: one row a draw, one column a key, "all" for the company."""
+    return pd.DataFrame(draws[:, 1:].T, columns=[key or "all" for key in keys["segment_id"]])
+
+
+def estimate_channels(ledger: Ledger) -> pd.DataFrame:
+    """Return what a customer costs by the channel of its first deal or lead: `cac_by_channel`.
 
     Returns
     -------
     DataFrame
-        One row a category, then the total: spent (the rows of `spend` in the period, to the cent); for_existing
-        (audience existing); not_acquisition (support of live customers, onboarding of nobody won); moved (the lag:
-        spent earlier for these customers, less what was spent now for later ones); counted; estimate (counted /
-        new customers) with its range, n; uncharged (part of counted that no rule could charge to a group).
-        spent - for_existing - not_acquisition + moved = counted.
+        channel, and the columns of `estimate_by_group`; most customers first, all of them last.
     """
-    columns = ["category", "spent", "for_existing", "not_acquisition", "moved", "counted", "uncharged", *COLUMNS]
+    table = estimate_by_group(build_costs(ledger, *group_channels(ledger)), metrics=("cac", "cac_zero_lag"))
+    return table.drop(columns="segment_id").rename(columns={"segment": "channel"})
+
+
+def compare_quarters(costs: Costs, before: Costs) -> pd.DataFrame:
+    """Compare CAC of the last four quarters with that of the four that ended a quarter earlier: `cac_changes`.
+
+    Both are computed in the same shared draws, so the three quarters that they share do not widen the difference.
+
+    Returns
+    -------
+    DataFrame
+        segment, cac_before, cac, cac_change with its range, n, reading. Fewer than 20 customers on either side: no
+        change is told.
+    """
+    columns = ["segment", "cac_before", "cac", "cac_change", "cac_change_low", "cac_change_high", "n", "reading"]
+    (keys, now), (_, was) = draw_cac(costs), draw_cac(before)
+    if not len(costs.ledger.entries) or not len(before.ledger.entries):
+        return pd.DataFrame(columns=columns)
+    counts = [count_costs(each).won[:, 0] for each in (costs, before)]
+    rows = []
+    for i, name in enumerate(keys["segment"]):
+        change = now[i] - was[i]
+        low = high = np.nan
+        reading = f"fewer than {MIN_CUSTOMERS} customers"
+        if min(count[i] for count in counts) >= MIN_CUSTOMERS and not np.isnan(change[0]):
+            low, high = np.nanquantile(change[1:], [0.025, 0.975])
+            reading = "dearer" if low > 0 else "cheaper" if high < 0 else "within noise"
+        elif np.isnan(change[0]):
+            reading = "not known a quarter ago"
+        few = np.isnan(low)
+        rows.append([name, was[i, 0], now[i, 0], np.nan if few else change[0], low, high, int(counts[0][i]), reading])
+    return pd.DataFrame(rows, columns=columns)
+
+
+def build_statement(costs: Costs, period=YEAR) -> pd.DataFrame:
+    """Return the ledger of a period, from what was spent to what its customers cost: `cac_ledger`.
+
+    Returns
+    -------
+    DataFrame
+        One row a category, then the total. spend: the rows of `spend` in the period, to the cent; spend_on_existing
+        (audience existing); spend_after_live (support of live customers, and care of companies that were not won);
+        spend_moved, the lag: spent earlier for these customers, less what was spent now for later ones; cost_counted =
+        spend - spend_on_existing - spend_after_live + spend_moved; cost_uncharged, the part of spend that no rule
+        could charge to a segment; cac, cost_counted / n, with its range, n, note.
+    """
+    columns = ["category", "spend", "spend_on_existing", "spend_after_live", "spend_moved", "cost_counted",
+               "cost_uncharged", "cac", "cac_low", "cac_high", "n", "note"]  # fmt: skip
     entries = costs.ledger.entries
     if not len(entries):
         return pd.DataFrame(columns=columns)
     counted, direct = count_costs(costs, period), pick_pools(costs.ledger, "direct")[0]
-    inside, rows = entries[entries["ago"].isin(period)], []
+    inside = entries[entries["ago"].isin(period)]
     direct = direct[direct["ago"].isin(period) & (direct["pool"] < 0)]
+    rows = []
     for category in CATEGORIES:
         mine = inside[inside["category"] == category]
-        spent = round(float(mine["amount"].sum()), 2)
-        total = (counted.shared | counted.care)[category][-1, 0]
-        existing = not_won = 0.0
+        spent, existing, after = mine["amount"].sum(), 0.0, 0.0
         if category in SHARED:
-            existing = float(mine.loc[mine["audience"] == "existing", "amount"].sum())
+            existing = mine.loc[mine["audience"] == "existing", "amount"].sum()
         else:
             when = costs.care[category][:, -1, 0]
-            not_won = spent - when[[month - 1 for month in period if month <= len(when)]].sum()
-        rows.append({"category": category, "spent": spent, "for_existing": existing, "not_acquisition": not_won,
-                     "moved": total - (spent - existing - not_won), "counted": total,
-                     "uncharged": direct.loc[direct["category"] == category, "amount"].sum(),
-                     **describe_cost(counted, -1, "cac", (category,))})  # fmt: skip
-    table = pd.DataFrame(rows)
-    sums = table[columns[1:7]].sum().to_dict()
-    whole = pd.DataFrame([{"category": "fully loaded", **sums, **describe_cost(counted, -1, "cac")}])
-    return pd.concat([table, whole], ignore_index=True)[columns]
+            after = spent - when[[month - 1 for month in period if month <= len(when)]].sum()
+        total = (counted.shared | counted.care)[category][-1, 0]
+        uncharged = direct.loc[direct["category"] == category, "amount"].sum()
+        rows.append([category, spent, existing, after, total - (spent - existing - after), total, uncharged])
+    table = pd.DataFrame(rows, columns=columns[:7])
+    table.loc[len(table)] = ["fully loaded", *table[columns[1:7]].sum()]
+    parts = [(name,) for name in CATEGORIES] + [CATEGORIES]
+    each = pd.DataFrame([describe_cost(counted, -1, "cac", names) for names in parts])
+    each = each.rename(columns={"estimate": "cac", "conf_low": "cac_low", "conf_high": "cac_high"})
+    return pd.concat([table, each[columns[7:]]], axis=1)
 
 
 def rank_segments(costs: Costs, period=YEAR) -> pd.DataFrame:

@@ -284,3 +284,47 @@ def list_uncharged(ledger: Ledger) -> pd.DataFrame:
     named = [f"no lead came by '{channel}'" if isinstance(channel, str) else "nothing to charge it to that month"
              for channel in table["channel"]]  # fmt: skip
     return table.assign(note=named)[["category", "channel", "amount", "n", "note"]].reset_index(drop=True)
+
+
+def charge_accounts(ledger: Ledger, rule: str = "direct") -> pd.DataFrame:
+    """Charge every shared amount to accounts, in the month in which it was spent.
+
+    Returns
+    -------
+    DataFrame
+        account (position), category, amount; an amount of a pool is split in proportion to the keys in it.
+    """
+    entries, keys = pick_pools(ledger, rule)
+    keys = keys.groupby(["account", "pool"], as_index=False)["amount"].sum()
+    keys["share"] = keys["amount"] / keys.groupby("pool")["amount"].transform("sum")
+    put = entries.groupby(["category", "pool"], as_index=False)["amount"].sum()
+    table = put.merge(keys[["account", "pool", "share"]], on="pool")
+    table["amount"] = table["amount"] * table["share"]
+    return table.groupby(["account", "category"], as_index=False)["amount"].sum()
+
+
+def reconcile(ledger: Ledger, rule: str = "direct") -> pd.DataFrame:
+    """Return, for every category, where each amount of `spend` went: `cac_reconciliation`.
+
+    Returns
+    -------
+    DataFrame
+        category, spend, spend_charged (to accounts), spend_on_existing, spend_uncharged, spend_missing: the first less
+        the others, 0 to the cent.
+    """
+    entries, _ = pick_pools(ledger, rule)
+    charged = charge_accounts(ledger, rule).groupby("category")["amount"].sum()
+    by_category = ledger.entries.groupby("category")["amount"].sum()
+    existing = ledger.entries[ledger.entries["audience"] == "existing"].groupby("category")["amount"].sum()
+    uncharged = entries[entries["pool"] < 0].groupby("category")["amount"].sum()
+    spent = ledger.entries.groupby(["category", "ago"])["amount"].sum()
+    placed = ledger.care.groupby(["category", "ago"])["amount"].sum().reindex(spent.index, fill_value=0.0)
+    for category in CARE:
+        existing[category] = 0.0
+        charged[category] = placed.get(category, pd.Series(dtype=float)).sum()
+        without_rows = (placed == 0) & (placed.index.get_level_values("category") == category)
+        uncharged[category] = spent[without_rows].sum()
+    table = pd.DataFrame({"spend": by_category, "spend_charged": charged, "spend_on_existing": existing,
+                          "spend_uncharged": uncharged}).reindex(list(CATEGORIES)).fillna(0.0)  # fmt: skip
+    table["spend_missing"] = table["spend"] - table[table.columns[1:]].sum(axis=1)
+    return table.rename_axis("category").reset_index()
