@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats as distributions
 
+from icp_lib import stats
+from icp_lib.credits import EQUAL, FIRST, LAST, MARKOV, RULES, W, credit_journeys, list_steps, measure_removal
 from icp_lib.customers import mark_segments
 from icp_lib.draws import draw_weights, sum_draws
 from icp_lib.intervals import estimate_draws
@@ -19,153 +21,17 @@ MIN_CUSTOMERS = 30
 FEW = 20
 #: Months before as-of in which deals are still followed, so neither they nor what was spent then count.
 FOLLOWED_MONTHS = 12
-FIRST, LAST, EQUAL, MARKOV, W = "First touch", "Last touch", "Equal split", "Markov removal", "W-shaped"
-RULES = (FIRST, LAST, EQUAL, MARKOV, W)
-#: Shares of W: first visit, visit in which the lead came in, in which the deal was opened, all others together.
-W_SHARES = (0.3, 0.3, 0.3, 0.1)
+COVERAGE = ["segment_id", "segment", "n", "touched_rate", "coverage_rate", "coverage_rate_low", "coverage_rate_high",
+            "staged_rate", "unnamed_rate", "note"]  # fmt: skip
+RULE_COLUMNS = ["segment", "channel", "share_rate", "share_rate_low", "share_rate_high", "least_rate",
+                "least_rule", "most_rate", "most_rule", "n_first", "n_rules", "n", "cost",
+                "cost_per_customer", "cost_per_customer_low", "cost_per_customer_high", "cost_per_customer_least",
+                "cost_per_customer_most", "note"]  # fmt: skip
 EVERYBODY = "All customers"
 UNMET, NONE_CREDITED = "No touch and no lead has this channel", "No customer is credited to it under this rule"
 NO_SPEND = "No spend is booked on this channel"
 COLUMNS = ["segment_id", "segment", "rule", "channel", "estimate", "share_rate", "share_rate_low", "share_rate_high",
            "n", "cost", "cost_per_customer", "cost_per_customer_low", "cost_per_customer_high", "note"]  # fmt: skip
-
-
-def credit_journeys(journeys: pd.DataFrame, channels: list[str]) -> dict[str, np.ndarray]:
-    """Split each won journey's customer over the channels of its path, by every rule that looks at one journey.
-
-    - First touch, Last touch: all to the first or the last channel visited.
-    - Equal split: evenly over the distinct channels. This is the Shapley value of the game in which channels work
-      together and v(S) counts the customers whose channels all lie in S.
-    - W-shaped: 30 % each to the first visit, the visit in which the lead came in and the one in which the deal was
-      opened, 10 % evenly over the others; what a journey does not have is shared by what it has, in proportion. The
-      shares are a convention of attribution software, not an estimate.
-
-    Parameters
-    ----------
-    journeys : DataFrame, shape (n, ...)
-        `journeys.build_journeys`.
-    channels : list of str, length k
-        All that stand in a path.
-
-    Returns
-    -------
-    dict
-        Rule -> array of float, shape (n, k): rows of journeys that were won, with a path, add up to 1, others to 0.
-
-    References
-    ----------
-    Shapley (1953), A value for n-person games: each won journey is a unanimity game of its channels, whose value is
-    split evenly among them, and the value is additive over games.
-
-    Examples
-    --------
-    >>> one = pd.DataFrame({"path": [["Fair", "Phone", "Fair"]], "is_won": [True], "lead_visit": [1],
-    ...                     "deal_visit": [2]})
-    >>> {rule: credit.round(3).tolist()[0] for rule, credit in credit_journeys(one, ["Fair", "Phone"]).items()}
-    {'First touch': [1.0, 0.0], 'Last touch': [1.0, 0.0], 'Equal split': [0.5, 0.5], 'W-shaped': [0.7, 0.3]}
-    """
-    journey, channel, place, length = _flatten(journeys, channels)
-    shape, won = (len(journeys), len(channels)), journeys["is_won"].to_numpy(bool)[journey]
-    journey, channel, place, length = journey[won], channel[won], place[won], length[won]
-
-    def spread(share: np.ndarray) -> np.ndarray:
-        return np.bincount(journey * shape[1] + channel, share, np.prod(shape)).reshape(shape)
-
-    met = spread(np.ones(len(journey))) > 0
-    equal = met / np.maximum(met.sum(axis=1, keepdims=True), 1)
-    return {
-        FIRST: spread((place == 0).astype(float)),
-        LAST: spread((place == length - 1).astype(float)),
-        EQUAL: equal,
-        W: spread(_share_w(journeys, journey, place, length)),
-    }
-
-
-def _flatten(journeys: pd.DataFrame, channels: list[str]) -> tuple[np.ndarray, ...]:
-    """Return one entry a visit: its journey, its channel, its place from 0, and the journey's length."""
-    lengths = journeys["path"].str.len().to_numpy(np.int64)
-    journey = np.repeat(np.arange(len(lengths)), lengths)
-    visited = [channel for path in journeys["path"] for channel in path]
-    channel = pd.Index(channels).get_indexer(visited)
-    place = np.arange(len(journey)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return journey, channel, place, lengths[journey]
-
-
-def _share_w(journeys: pd.DataFrame, journey: np.ndarray, place: np.ndarray, length: np.ndarray) -> np.ndarray:
-    """The share of each visit under W; the three moments may fall into one visit, which then has all their shares."""
-    marks = [place == 0, *(place == journeys[name].to_numpy()[journey] - 1 for name in ("lead_visit", "deal_visit"))]
-    rest = ~np.any(marks, axis=0)
-    share = sum(part * mark for part, mark in zip(W_SHARES, marks, strict=False))
-    count = np.bincount(journey, rest, len(journeys))[journey]
-    share = share + np.where(rest, W_SHARES[3] / np.maximum(count, 1), 0.0)
-    return share / np.bincount(journey, share, len(journeys))[journey]
-
-
-def list_steps(journeys: pd.DataFrame, channels: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """List the steps of all journeys between start, channels, customer and none.
-
-    Parameters
-    ----------
-    journeys, channels
-        See `credit_journeys`; a journey without a path has no steps.
-
-    Returns
-    -------
-    journey : array of int, shape (n_steps,)
-        Position of the journey.
-    step : array of int, shape (n_steps,)
-        Place in the matrix from-to, by rows: from k channels and the start (last), to k channels, a customer, none.
-        Steps within one channel are not listed: they change no removal effect.
-    """
-    k = len(channels)
-    journey, channel, place, length = _flatten(journeys, channels)
-    before = np.where(place == 0, k, np.append(k, channel)[: len(channel)])
-    is_moved, is_end = before != channel, place == length - 1
-    end = np.where(journeys["is_won"].to_numpy(bool)[journey[is_end]], k, k + 1)
-    step = np.append((before * (k + 2) + channel)[is_moved], channel[is_end] * (k + 2) + end)
-    return np.append(journey[is_moved], journey[is_end]), step
-
-
-def measure_removal(steps: np.ndarray) -> np.ndarray:
-    """Removal effect of each channel in the Markov chain of order one whose steps were counted.
-
-    The chain's share of walks that end with a customer, lost when every walk that comes to the channel ends without
-    one. It equals the share of the customers' walks that pass through the channel: with N = (I - Q)^-1,
-    (N[start, c] / N[c, c]) * P(customer | c) / P(customer | start); no chain has to be solved once a channel.
-
-    Parameters
-    ----------
-    steps : array of float, shape (..., (k + 1) * (k + 2))
-        How often each step of `list_steps` was taken; several chains at once.
-
-    Returns
-    -------
-    array of float, shape (..., k)
-        From 0 to 1; NaN where no walk ends with a customer.
-
-    References
-    ----------
-    Anderl, Becker, von Wangenheim and Schumann (2016), Mapping the customer journey; first passage: Kemeny and Snell
-    (1960), Finite Markov Chains, ch. 3.
-
-    Examples
-    --------
-    >>> both = pd.DataFrame({"path": [["Fair", "Phone"], ["Phone"], ["Fair"]], "is_won": [True, True, False]})
-    >>> steps = np.bincount(list_steps(both, ["Fair", "Phone"])[1], minlength=3 * 4)
-    >>> measure_removal(steps).round(3).tolist()
-    [0.5, 1.0]
-    """
-    k = round((np.sqrt(1 + 4 * steps.shape[-1]) - 3) / 2)
-    chain = steps.reshape(*steps.shape[:-1], k + 1, k + 2)
-    total = chain.sum(axis=-1, keepdims=True)
-    chain = np.divide(chain, total, out=np.zeros(chain.shape), where=total > 0)
-    moves = np.zeros((*chain.shape[:-2], k + 1, k + 1))
-    moves[..., :k] = chain[..., :k]
-    visits = np.linalg.inv(np.eye(k + 1) - moves)
-    wins = np.einsum("...ij,...j->...i", visits, chain[..., k])
-    reached = visits[..., k, :k] / np.diagonal(visits, axis1=-2, axis2=-1)[..., :k]
-    start = wins[..., k:]
-    return np.divide(reached * wins[..., :k], start, out=np.full(reached.shape, np.nan), where=start > 0)
 
 
 def estimate_attribution(
@@ -359,4 +225,75 @@ def _sort(table: pd.DataFrame) -> pd.DataFrame:
     })  # fmt: skip
     return table.iloc[keys.sort_values(["group", "rule", "share", "channel"], kind="stable").index].reset_index(
         drop=True
+    )
+
+
+def estimate_coverage(journeys: pd.DataFrame, accounts: pd.DataFrame, segments: pd.DataFrame) -> pd.DataFrame:
+    """Share of customers whose channels are on record: what attribution cannot see.
+
+    Parameters
+    ----------
+    journeys, accounts, segments
+        See `estimate_attribution`.
+
+    Returns
+    -------
+    DataFrame
+        `attribution_coverage`, one row a group: n (customers whose deals were followed), touched_rate (with a touch or
+        a lead), coverage_rate (with a known channel, so with a path) and its range, staged_rate (with a first touch, a
+        lead and a deal in this order, as W asks), unnamed_rate (touches without a channel), note.
+    """
+    known = journeys.merge(accounts[["account_id", "family_id"]], on="account_id")
+    rows = []
+    for key, name, mask in _list_groups(known, accounts, segments):
+        won = known[mask & known["is_won"]]
+        has_path = (won["path"].str.len() > 0).to_numpy(bool)
+        share = stats.estimate_proportion(has_path, pd.factorize(won["family_id"])[0])
+        staged = (won["lead_visit"] > 0) & (won["deal_visit"] > 0)
+        n_touches = won["n_touches"].sum()
+        rows.append({
+            "segment_id": key, "segment": name, "n": len(won), "touched_rate": (won["n_touches"] > 0).mean(),
+            "coverage_rate": share.value, "coverage_rate_low": share.low, "coverage_rate_high": share.high,
+            "staged_rate": staged.mean(),
+            "unnamed_rate": won["n_touches_unnamed"].sum() / n_touches if n_touches else np.nan,
+            "note": "" if len(won) else "No customer whose deal was followed",
+        })  # fmt: skip
+    return pd.DataFrame(rows) if len(known) else pd.DataFrame(rows[:0], columns=COVERAGE)
+
+
+def compare_rules(attribution: pd.DataFrame, segment_id: str = "") -> pd.DataFrame:
+    """Set the rules side by side: what each channel gets under the house rule, and the least and most under any.
+
+    Parameters
+    ----------
+    attribution : DataFrame
+        `attribution`.
+    segment_id : str
+        One group; "" is the company.
+
+    Returns
+    -------
+    DataFrame
+        `attribution_rules`, one row a channel, in the order of its equal split: share_rate with its range (equal
+        split), least_rate and most_rate over the rules and least_rule, most_rule; n_first, under
+        how many rules the channel comes first, n_rules; n; cost_per_customer with its range (equal split), and lowest
+        and highest; note.
+    """
+    table = attribution[(attribution["segment_id"].fillna("") == segment_id) & attribution["channel"].notna()]
+    if table.empty:
+        return pd.DataFrame(columns=RULE_COLUMNS)
+    shares = table.pivot(index="channel", columns="rule", values="share_rate")
+    costs = table.pivot(index="channel", columns="rule", values="cost_per_customer")
+    house = table[table["rule"] == EQUAL].set_index("channel")
+    shares, costs = shares.loc[house.index], costs.loc[house.index]
+    n_first = shares.eq(shares.max()).sum(axis=1)
+    spread = pd.DataFrame({
+        "least_rate": shares.min(axis=1), "least_rule": shares.idxmin(axis=1),
+        "most_rate": shares.max(axis=1), "most_rule": shares.idxmax(axis=1), "n_first": n_first,
+        "n_rules": shares.shape[1], "cost_per_customer_least": costs.min(axis=1),
+        "cost_per_customer_most": costs.max(axis=1),
+    })  # fmt: skip
+    both = pd.concat([house, spread], axis=1).reset_index()
+    return both.sort_values("share_rate", ascending=False, kind="stable", ignore_index=True).reindex(
+        columns=RULE_COLUMNS
     )

@@ -17,12 +17,12 @@ LAYERS = (
     "checks",
     "schemas metrics settings transforms aliases recognition opening reading mapping feeding linking fx parsing "
     "validation quarantine extract accounts journeys demo",
-    "stats intervals months rules value customers groups space search pruning permutation pooling power draws "
+    "stats intervals months rules value customers credits groups space search pruning permutation pooling power draws "
     "discovery disguise ledger lags costs",
     "segments quality profile offer answers change realised economics retention growth attribution reach "
     "efficiency efficiency_answers rivals",
     "formats sentences marks notes display charts labels planes figures search_figures segment_figures "
-    "attribution_figures efficiency_figures codebook template",
+    "attribution_figures efficiency_figures economics_figures codebook template",
     "run kernels failing execution scratch manifest approval shelf svg terms pages glossary "
     "cards knowledge explorer_chart explorer timeline front wall summary site publish __main__",
 )
