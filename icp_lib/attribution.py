@@ -297,3 +297,25 @@ def compare_rules(attribution: pd.DataFrame, segment_id: str = "") -> pd.DataFra
     return both.sort_values("share_rate", ascending=False, kind="stable", ignore_index=True).reindex(
         columns=RULE_COLUMNS
     )
+
+
+def pick_rules(rules: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of `compare_rules` that a reader compares; costs only where spend by channel is known."""
+    columns = ["channel", "share_rate", "share_rate_low", "share_rate_high", "least_rate", "most_rate"]
+    if rules["cost_per_customer"].notna().any():
+        columns += ["cost", "cost_per_customer", "cost_per_customer_low", "cost_per_customer_high"]
+    return rules[[*columns, "n", "note"]]
+
+
+def is_conserved(attribution: pd.DataFrame) -> bool:
+    """Whether the credits of every rule add up to the customers of its group.
+
+    Examples
+    --------
+    >>> is_conserved(pd.DataFrame({"segment_id": ["", ""], "rule": "Last touch", "channel": ["Fair", "Phone"],
+    ...                            "estimate": [1.5, 2.5], "n": 4}))
+    True
+    """
+    credited = attribution[attribution["channel"].notna()]
+    sums = credited.groupby(["segment_id", "rule"]).agg(estimate=("estimate", "sum"), n=("n", "first"))
+    return bool(np.allclose(sums["estimate"], sums["n"].astype(float), rtol=1e-9))

@@ -385,3 +385,15 @@ def _note(row: dict, later: list[str], has_contacts: bool, min_accounts: int, un
     if unmet and not row["segment_id"]:
         notes.append(f"No lead has the channel {' or '.join(unmet)}: its spend is left out")
     return ". ".join(notes)
+
+
+def pick_reach(reach: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of `reach` that lead from companies to customers."""
+    rates = _with_ends("response_rate", "customer_rate"), _with_ends("expected_customers")
+    counts = ["segment", "n_matching", "n_contactable", "contacted_rate"], ["expected_leads", "expected_mqls"]
+    return reach[[*counts[0], *rates[0], *counts[1], *rates[1], "target_met_rate", "note"]]
+
+
+def pick_costs(reach: pd.DataFrame) -> pd.DataFrame:
+    """Return what a lead, an MQL and a customer cost, of the groups where that is known."""
+    return reach.loc[reach["cost_per_lead"].notna(), ["segment", *_with_ends(*COSTS), "n_leads"]]
