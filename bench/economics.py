@@ -29,14 +29,18 @@ def _leaving(log_size, stay: float):
 
 
 def true_curve(stay: float = STAY, most: int = economics.MOST_PAYBACK) -> np.ndarray:
-    """Return the expected margin less support of a customer up to each month since the win, by quadrature."""
+    """Return the expected margin less support of a customer up to each month since the win, by quadrature.
+
+    Support of the month of going live is part of what winning costs.
+    """
     at, weight = np.polynomial.hermite_e.hermegauss(201)
     log_size = SIGMA * at
     kept = np.zeros((len(at), most + 1))
     for live in range(1, 4):
         age = np.arange(most + 1) - live
-        kept += np.where(age >= 0, (1 - _leaving(log_size, stay)[:, None]) ** np.maximum(age, 0), 0) / 3
-    margin = (1 - SUPPORT) * np.exp(log_size - SIGMA**2 / 2)
+        there = (1 - _leaving(log_size, stay)[:, None]) ** np.maximum(age, 0)
+        kept += np.where(age >= 0, there * np.where(age > 0, 1 - SUPPORT, 1.0), 0) / 3
+    margin = np.exp(log_size - SIGMA**2 / 2)
     return np.cumsum((weight / weight.sum() * margin) @ kept)
 
 

@@ -303,27 +303,27 @@ def _monthly_churn(months: Months, inside: np.ndarray) -> float:
         return (there & (churned == month)).sum() / np.float64(there.sum())
 
 
-def compare_definitions(months: Months, found: Economics, members: np.ndarray, key: int = 0) -> pd.DataFrame:
+def compare_definitions(months: Months, found: Economics, members: np.ndarray, key: int = -1) -> pd.DataFrame:
     """Return our lifetime value and payback beside other definitions, with their values: `economics_definitions`.
 
     Returns
     -------
     DataFrame
-        definition, formula, metric (how `estimate` is written), estimate, why_not_ours; ours first of each. No rows
+        definition, counts (what is divided by what), metric, estimate, note (why not ours); ours first of each. No rows
         where there is no revenue.
     """
-    columns = ["definition", "formula", "metric", "estimate", "why_not_ours"]
+    columns = ["definition", "counts", "metric", "estimate", "note"]
     curve, cac = found.curves[key], found.cac[key]
     if not curve.shape[1]:
         return pd.DataFrame(columns=columns)
     horizon = find_horizon(found.seen[key], curve.shape[1])
     rival = rival_values(months, members[:, key], horizon, cac[0])
     rows = [
-        ["Survival-weighted payback", "first month where summed mean margin less support covers CAC", "payback_months",
+        ["Ours: survival-weighted payback", f"{SUMMED} until CAC is covered", "payback_months",
          find_payback(curve, cac)[0], ""],
         ["Simple payback", "CAC / (ARPA × gross margin)", "payback_months", rival["simple_payback"],
          "as if nobody left, everybody were live at the win, and all paid what those who stayed pay"],
-        [f"LTV({horizon})" if horizon >= 0 else "LTV(H)", f"{SUMMED} to H", "ltv",
+        [f"Ours: LTV({horizon})" if horizon >= 0 else "Ours: LTV(H)", f"{SUMMED} to H", "ltv",
          curve[0, horizon] if horizon >= 0 else np.nan, ""],
         ["LTV by churn", "ARPA × gross margin / monthly churn", "ltv", rival["arpa_over_churn"],
          "reaches beyond what anybody has seen, and a few customers who leave decide it"],
@@ -331,3 +331,22 @@ def compare_definitions(months: Months, found: Economics, members: np.ndarray, k
          rival["product_of_means"], "as if large customers stayed as long as small ones"],
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
+
+
+def pick_alike(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the lifetime values that can be compared, highest first, beside that of all customers (`comparison`).
+
+    Groups with too few customers come last; where there is nothing but all customers, that row.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `unit_economics`.
+    """
+    rows = table[table["metric"] == "ltv_alike"]
+    everybody = rows.loc[rows["segment_id"] == "", "estimate"]
+    some = rows[rows["segment_id"] != ""].sort_values("estimate", ascending=False, kind="stable")
+    picked = (some if some["estimate"].notna().any() else rows).assign(
+        comparison=everybody.iloc[0] if len(everybody) else np.nan
+    )
+    return picked.assign(verdict=np.where(picked["estimate"].isna(), "not enough data", ""))

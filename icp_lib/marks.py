@@ -166,7 +166,7 @@ def read_progress(note) -> tuple[int, int, str] | None:
     >>> read_progress("8 won of the 15 needed")
     (8, 15, 'won')
     """
-    found = re.match(r"([\d,]+) (won|deals) of the ([\d,]+) needed", str(note))
+    found = re.match(r"([\d,]+) (won|deals|customers) of the ([\d,]+) needed", str(note))
     return (int(found[1].replace(",", "")), int(found[3].replace(",", "")), found[2]) if found else None
 
 

@@ -64,7 +64,8 @@ def build_months(
     cutoff : datetime
         The first moment after as-of, naive UTC.
     gross_margin_rate : float
-        Used where no gross margin is given; support that is not given costs nothing. Both are said in `note`.
+        Used where no gross margin is given; support that is not given costs nothing. Both are said in `note`. Support
+        up to the month of going live is part of what winning the customer costs, so it is not taken off again.
     n_draws : int
 
     Returns
@@ -85,7 +86,8 @@ def build_months(
     given = rows["gross_margin"] if "gross_margin" in rows else pd.Series(np.nan, rows.index)
     support = rows["support_cost"] if "support_cost" in rows else pd.Series(np.nan, rows.index)
     np.add.at(paid, place, rows["revenue"].fillna(0).to_numpy(float))
-    less = given.fillna(rows["revenue"] * gross_margin_rate).fillna(0) - support.fillna(0)
+    is_after = ~(at <= (last + 1 - months_before(customers["live_at"], cutoff)).to_numpy()[place[0]])
+    less = given.fillna(rows["revenue"] * gross_margin_rate).fillna(0) - support.fillna(0) * is_after
     np.add.at(margin, place, less.to_numpy(float))
     had, left = customers["live_at"].where((paid > 0).any(axis=1)), customers["churned_at"]
     whens = {name: last + 1 - months_before(when, cutoff) for name, when in (("live", had), ("churned", left))}
@@ -193,7 +195,7 @@ def _times(weights, families, values) -> np.ndarray:
 
 
 def mark_customers(months: Months, accounts: pd.DataFrame, segments: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return whom figures are made for: all customers, then every segment.
+    """Return whom figures are made for: every segment, then all customers.
 
     Parameters
     ----------
@@ -213,8 +215,8 @@ def mark_customers(months: Months, accounts: pd.DataFrame, segments: pd.DataFram
     marks = mark_segments(known, segments)
     names = segments.reindex(columns=["segment_id", "segment"])
     company = pd.DataFrame({"segment_id": [""], "segment": [EVERYBODY]})
-    keys = pd.concat([company, names], ignore_index=True) if len(names) else company
-    return keys, np.column_stack([np.ones(len(known), bool), marks])
+    keys = pd.concat([names, company], ignore_index=True) if len(names) else company
+    return keys, np.column_stack([marks, np.ones(len(known), bool)])
 
 
 def code_families(months: Months, inside: np.ndarray) -> np.ndarray:
@@ -237,3 +239,39 @@ def build_rows(rows: list[list[dict]], keys: pd.DataFrame, conf_level: float) ->
     table = pd.DataFrame(flat, columns=[name for name in COLUMNS if name != "conf_level"]).assign(conf_level=conf_level)
     place = {metric: number for number, metric in enumerate(table["metric"].unique())}
     return table[COLUMNS].sort_values("metric", key=lambda names: names.map(place), kind="stable", ignore_index=True)
+
+
+def join_tables(*tables: pd.DataFrame) -> pd.DataFrame:
+    """Return the parts of `unit_economics` as one table."""
+    filled = [table for table in tables if len(table)]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=COLUMNS)
+
+
+def pick_metrics(table: pd.DataFrame, metrics: tuple[str, ...]) -> pd.DataFrame:
+    """Return some metrics of `unit_economics` side by side, one row a key, as a reader compares them.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `unit_economics`.
+    metrics : tuple of str
+        In the order of the columns; one that nobody has is left out.
+
+    Returns
+    -------
+    DataFrame
+        segment_id, segment, each metric with its range (`<metric>_low`, `<metric>_high`), n of the first metric, note.
+    """
+    rows = table[table["metric"].isin(metrics)]
+    known = [metric for metric in metrics if (rows["metric"] == metric).any()]
+    if not known:
+        return pd.DataFrame(columns=["segment_id", "segment", *metrics, "n", "note"])
+    parts = rows[["segment_id", "segment"]].drop_duplicates(ignore_index=True)
+    for metric in known:
+        values = rows[rows["metric"] == metric].set_index("segment_id")
+        for source, name in (("estimate", metric), ("conf_low", f"{metric}_low"), ("conf_high", f"{metric}_high")):
+            parts[name] = parts["segment_id"].map(values[source])
+    first = rows[rows["metric"] == known[0]].set_index("segment_id")
+    notes = rows.groupby("segment_id")["note"].agg(lambda each: ". ".join(dict.fromkeys(note for note in each if note)))
+    parts["n"] = parts["segment_id"].map(first["n"])
+    return parts.assign(note=parts["segment_id"].map(notes))

@@ -11,6 +11,7 @@ from icp_lib.months import MIN_CUSTOMERS, YEAR, Months, build_row, build_rows, c
 from icp_lib.value import CHURN_MONTHS, FOLLOWED_MONTHS, RETENTION_MONTH
 
 QUARTER = 3
+TOO_YOUNG = "No customer has been live for thirteen months yet."
 PERIODS = ["period", "metric", "estimate", "conf_low", "conf_high", "n", "n_events", "note"]
 COHORTS = ["cohort", "nrr", "nrr_low", "nrr_high", "n", "n_left", "note"]
 NAMES = {"nrr": "NRR", "grr": "GRR", "logo_churn_rate": "Logo churn", "retention_12": "Kept twelve months"}
