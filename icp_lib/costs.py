@@ -113,7 +113,7 @@ def _total_by_group(ledger: Ledger, masks, account, row, n_rows: int, amount) ->
 def _shared_by_month(ledger: Ledger, masks: np.ndarray, rule: str) -> dict[str, np.ndarray]:
     """Shared costs by category, in the month of spend, charged by a rule; the last group bears all of them."""
     entries, keys = pick_pools(ledger, rule)
-    n_pools = max(int(entries["pool"].max()), int(keys["pool"].max()), 0) + 1 if len(entries) else 1
+    n_pools = 1 + int(np.max(np.append(entries["pool"], keys["pool"]), initial=0))
     by_pool = _total_by_group(ledger, masks, keys["account"], keys["pool"], n_pools, keys["amount"])
     share = _ratio(by_pool, by_pool[:, -1:])
     n_months, costs = ledger.n_months, {}
@@ -249,7 +249,9 @@ def estimate_cost(counted: Counted, group: int, parts=CATEGORIES) -> tuple[stats
     care = sum((counted.care[name][group] for name in parts if name in CARE), np.zeros(len(value)))
     each = care / np.where(counted.won[group] > 0, counted.won[group], np.nan)
     error, n_live = np.nanstd(each[1:]), counted.n_live[group, 0]
-    half = distributions.t.ppf(1 - tail, n_live - 1) * error if error > 0 and n_live > 1 else np.inf * bool(each[0])
+    half = 0.0 if not each[0] else np.inf
+    if n_live > 1:
+        half = distributions.t.ppf(1 - tail, n_live - 1) * error
     down, up = shared / n - shared / most, shared / fewest - shared / n
     low, high = value[0] - np.hypot(down, min(half, each[0])), value[0] + np.hypot(up, half)
     return stats.Estimate(value[0], low, high), EXACT

@@ -14,6 +14,10 @@ TOO_FEW = "Fewer than two segments have enough new customers to be ranked."
 NOTHING = "No segment is offered, so all customers are taken together."
 ANSWER = "**A new customer costs {cac} to win ({interval:cac})**, everything counted; {n} were won in four quarters."
 LAG = "Counted without the lag from spend to win it would be {cac_zero_lag}; all of it moved, {cac_all_lagged}."
+CREDIT = (
+    "{channel} gets {share_rate} of the credit by equal split ({least_rate} to {most_rate} by rule): credit, not cause."
+)
+PAID = "{segment}: paid back {payback_months} after the win ({interval:payback_months})."
 SENTENCES = {
     "untested": "**{segment} cost {estimate} to win ({interval:estimate}), the rest {rest}.** {held}.",
     "not supported": "{segment} cost {estimate} to win ({interval:estimate}), the rest {rest}: luck could give that.",
@@ -105,12 +109,14 @@ def build_claims(keys: pd.DataFrame, cac: np.ndarray, by_segment: pd.DataFrame, 
 
 
 def say_rank(ranks: pd.DataFrame, segment_id: str) -> str:
-    """Return under how many ways of counting a segment is cheapest to win."""
+    """Return a segment's best place by cost to win, and under how many ways of counting it has it."""
     mine = ranks[ranks["segment_id"] == segment_id]
     if not len(mine):
         return f"Fewer than {MIN_CUSTOMERS} customers, or nothing to compare with: not ranked"
-    first = int((mine["rank"] == 1).sum())
-    return f"Cheapest under {first} of {len(mine)} ways of counting"
+    place, n = mine["rank"].min(), len(mine)
+    best = int((mine["rank"] == place).sum())
+    name = {1: "Cheapest", 2: "Second cheapest", 3: "Third cheapest"}.get(place, f"Place {place}")
+    return f"{name} under {best} of {n} ways of counting" + ("" if place == 1 else ", never cheaper")
 
 
 def pick_answers(claims: pd.DataFrame, summary: pd.DataFrame, most: int = 4) -> pd.DataFrame:
@@ -170,19 +176,32 @@ def pick_segments(by_segment: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFram
 
 
 def pick_statement(statement: pd.DataFrame) -> pd.DataFrame:
-    """Return the ledger's columns that a reader adds up."""
-    return statement.drop(columns=["cost_uncharged", "n", "note"])
+    """Return the ledger as a reader adds it up: spend - spend_on_others + spend_moved = cost_counted."""
+    others = statement["spend_on_existing"] + statement["spend_after_live"]
+    table = statement.assign(category=statement["category"].str.capitalize(), spend_on_others=others)
+    return table[["category", "spend", "spend_on_others", "spend_moved", "cost_counted", "cac"]]
 
 
 def pick_robustness(ranks: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a segment: in how many ways of counting it is cheapest, and the chance by the house rule."""
+    """Return one row a segment: in how many ways of counting it is cheapest, and the chance by the house rule.
+
+    The range of `cac` is the lowest and the highest of all ways of counting, not a likely range.
+    """
     grouped = ranks.groupby(["segment_id", "segment"], sort=False)
     table = grouped.agg(
-        n_ways=("rank", "size"), n_first=("rank", lambda place: int((place == 1).sum())),
-        worst_rank=("rank", "max"), p_first=("p_first", "first"), n=("n", "first"),
+        first_of=("rank", lambda place: f"{(place == 1).sum()} of {len(place)}"), worst_place=("rank", "max"),
+        chance_first_rate=("p_first", "first"), cac_least=("estimate", "min"), cac_most=("estimate", "max"),
     ).reset_index()  # fmt: skip
-    house = ranks[ranks["is_house"]].set_index("segment_id")["estimate"]
-    spread = ranks.groupby("segment_id")["estimate"].agg(["min", "max"])
-    table["cac"] = table["segment_id"].map(house)
-    table["cac_low"], table["cac_high"] = (table["segment_id"].map(spread[end]) for end in ("min", "max"))
-    return table.sort_values(["n_first", "p_first"], ascending=False, kind="stable", ignore_index=True)
+    house = ranks[ranks["is_house"]].set_index("segment_id")["rank"]
+    order = table["segment_id"].map(house).sort_values(kind="stable").index
+    return table.loc[order].reset_index(drop=True)
+
+
+def pick_payback(paid: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFrame:
+    """Return the payback of the leading segment and of all customers, where it is known."""
+    if "payback_by_target" not in paid or "payback_months" not in paid:
+        return paid.head(0)
+    leading = [*claims["segment_id"].head(1), ""]
+    table = paid[paid["segment_id"].isin(leading) & paid["payback_months"].notna()]
+    order = table["segment_id"].map({name: place for place, name in enumerate(leading)})
+    return table.assign(chance_rate=table["payback_by_target"]).loc[order.sort_values().index].reset_index(drop=True)

@@ -51,6 +51,8 @@ STATUS_WORDS = {
     "not measured": "Not measured",
     "not produced": "Skipped",
 }
+#: Letters of tick names that have room over the range bars of a table.
+_AXIS_LETTERS = 26
 _OCTAGON = "M5 1h6l4 4v6l-4 4H5l-4-4V5z"
 
 
@@ -306,10 +308,9 @@ def range_bar(
 
 
 def axis(scale: tuple, column: str, metric: str | None = None) -> str:
-    """Return the names of a scale's ticks, placed in per cent over the range bars."""
-    ticks = scale[2] if len(scale[2]) <= 5 else scale[2][::2]
-    names = (
-        f'<i style="left:{place(tick, scale):.1f}%">{escape(tick_name(tick, scale, column, metric))}</i>'
-        for tick in ticks
-    )
+    """Return the names of a scale's ticks, placed in per cent over the range bars; every second where many."""
+    named = [(tick, tick_name(tick, scale, column, metric)) for tick in scale[2]]
+    if len(named) > 5 or sum(len(name) for _, name in named) > _AXIS_LETTERS:
+        named = named[::2]
+    names = (f'<i style="left:{place(tick, scale):.1f}%">{escape(name)}</i>' for tick, name in named)
     return f'<span class="icp-axis" aria-hidden="true">{"".join(names)}</span>'
