@@ -12,7 +12,12 @@ import time
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[1] / ".cache" / "peers"
-PACKAGES = {"pysubgroup": ("pysubgroup", "numba"), "sliceline": ("sliceline", "numba")}
+PACKAGES = {
+    "pysubgroup": ("pysubgroup", "numba"),
+    "sliceline": ("sliceline", "numba"),
+    "ChannelAttribution": ("ChannelAttribution", "pandas", "matplotlib"),
+    "marketing_attribution_models": ("marketing_attribution_models",),
+}
 
 
 def measure_best(call, repeats: int = 3, most_seconds: float = 10.0) -> tuple:
