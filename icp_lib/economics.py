@@ -93,15 +93,15 @@ def draw_economics(
     return Economics(keys, curves, seen, cost, members.sum(axis=0), left.sum(axis=0), months.note)
 
 
-def find_horizon(seen: np.ndarray, length: int, least: int = MIN_LIFETIME, most: int = MOST_LIFETIME) -> int:
-    """Return H: the last month, at most `most`, up to which every month has been seen for `least` customers, or -1.
+def find_horizon(seen: np.ndarray, length: int) -> int:
+    """Return H: the last month, at most 36, up to which every month has been seen for 30 customers, or -1.
 
     Examples
     --------
     >>> find_horizon(np.array([50, 40, 31, 12]), 4)
     2
     """
-    enough = np.append(seen[: min(length, most + 1)] >= least, False)
+    enough = np.append(seen[: min(length, MOST_LIFETIME + 1)] >= MIN_LIFETIME, False)
     return int(enough.argmin()) - 1
 
 

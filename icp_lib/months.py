@@ -168,6 +168,24 @@ def draw_cumulative(margin, is_seen, cluster, weights) -> np.ndarray:
     Sums of means over those under observation: Bang and Tsiatis (2000), Biometrika 87, 329-343, the partitioned
     estimator, where follow-up ends by the calendar alone.
     """
+    value, errors = sum_means(margin, is_seen, cluster, weights)
+    if errors is None:
+        return value
+    n_families = [len(np.unique(cluster[seen])) for seen in is_seen.T]
+    return calibrate_draws(value, errors, n_families)
+
+
+def sum_means(margin, is_seen, cluster, weights) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the sums of monthly means in every draw, and their standard errors by family.
+
+    Parameters as for `draw_cumulative`. A family's influence on the sum up to month k is that of its rows on each mean,
+    summed: (x - n mean) / N, with x and n the family's margin and customers in a month and N all customers in it.
+
+    Returns
+    -------
+    value, errors : array of float, shape (1 + B, n_months)
+        No errors above 3,000 families.
+    """
     families, code = np.unique(cluster, return_inverse=True)
     x, n = (np.zeros((len(families), margin.shape[1])) for _ in range(2))
     np.add.at(x, code, margin)
@@ -178,12 +196,12 @@ def draw_cumulative(margin, is_seen, cluster, weights) -> np.ndarray:
     means = np.where(count > 0, means, means[0])  # a draw without anybody that old says nothing of that month
     value = means.cumsum(axis=1)
     if len(families) > MANY:
-        return value
+        return value, None
     errors = np.empty_like(value)
     for b, mean in enumerate(means):
         part = ((x - n * mean) / np.where(count[b] > 0, count[b], np.inf)).cumsum(axis=1)
         errors[b] = np.sqrt(weights[b, families].astype(float) @ np.square(part))
-    return calibrate_draws(value, errors, (n > 0).sum(axis=0))
+    return value, errors
 
 
 def _times(weights, families, values) -> np.ndarray:

@@ -130,22 +130,22 @@ def estimate_quarters(months: Months, conf_level: float = 0.95) -> pd.DataFrame:
     -------
     DataFrame
         period (its months), metric, estimate with its range, n (customers when it began), n_events (who left), note;
-        oldest first, from the first quarter that began with 20 customers.
+        oldest first, from the first quarter that began with 20 customers; a later one with fewer has its counts only.
     """
     everybody = np.ones(len(months.customers), bool)
     rows = []
     for end in range(months.last, months.first + QUARTER - 1, -QUARTER):
         start = end - QUARTER
         found = _net_gross(months, everybody, start, end, conf_level)
-        if not found or found[0]["n"] < MIN_CUSTOMERS:
-            break
         churn = _churn(months, everybody, start, end, conf_level)
         if end > months.last - CHURN_MONTHS:
             late = "Leaving takes three months to be seen"
             churn |= {"estimate": np.nan, "conf_low": np.nan, "conf_high": np.nan, "n_events": np.nan, "note": late}
         period = f"{_name(start + 1)[:3]}–{_name(end)}"
         rows.append([{"period": period, **row} for row in (*found, churn)])
-    return pd.DataFrame([row for quarter in rows[::-1] for row in quarter], columns=PERIODS)
+    rows = rows[::-1]
+    begun = next((i for i, quarter in enumerate(rows) if quarter[0]["n"] >= MIN_CUSTOMERS), len(rows))
+    return pd.DataFrame([row for quarter in rows[begun:] for row in quarter], columns=PERIODS)
 
 
 def estimate_cohorts(months: Months, conf_level: float = 0.95) -> pd.DataFrame:
