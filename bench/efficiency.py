@@ -7,6 +7,7 @@ the estimates over the truth, and the same without the lag and with every cost m
 from __future__ import annotations
 
 import argparse
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,9 @@ MONTHS = 36
 #: Per lead of each channel: cost; per open day of a deal: salaries; per customer: onboarding, and support until live.
 LEAD_COST, DAY_COST, ONBOARDING, SUPPORT = {"Search": 60.0, "Fair": 90.0}, 6.0, 400.0, 40.0
 FREIGHT = Segment.of({"attribute": "industry", "op": "is", "value": "Freight"})
+
+
+PERIODS = {"year": costs.YEAR, "quarter": (1, 2, 3), "quarter before": (4, 5, 6)}
 
 
 class World(NamedTuple):
@@ -44,7 +48,10 @@ class Rules(NamedTuple):
     lead_days: float = 30.0
 
 
-def build_world(seed: int, rules: Rules = Rules()) -> World:
+USUAL = Rules()
+
+
+def build_world(seed: int, rules: Rules = USUAL) -> World:
     """Draw one company: leads by a Poisson process, each a company that is won or lost; spend is what was expected.
 
     Parameters
@@ -87,6 +94,7 @@ def _draw_days(rng: np.random.Generator, is_won: np.ndarray, rules: Rules) -> tu
     return rng.gamma(2, rules.lead_days / 2, n), np.minimum(rng.gamma(3, mean / 3, n), 360.0)
 
 
+@lru_cache
 def _open_share(rules: Rules) -> np.ndarray:
     """Expected open days of a lead's deal in each calendar month after the lead's, as the ledger counts days."""
     rng = np.random.default_rng(7)
@@ -102,19 +110,16 @@ def _open_share(rules: Rules) -> np.ndarray:
     return np.clip(inside, 0, None).mean(axis=0)
 
 
-_SHARES: dict[Rules, np.ndarray] = {}
-
-
 def _build_spend(expected: np.ndarray, starts, rules: Rules, revenue: pd.DataFrame) -> pd.DataFrame:
     """Media by channel as leads are expected, salaries as open days are; onboarding and support as customers had."""
-    share = _SHARES.setdefault(rules, _open_share(rules))
+    share = _open_share(rules)
     before = expected[0] * (1 + rules.growth) ** (-np.arange(len(share), 0, -1) / 3)
     every = np.concatenate([before, expected])
     days = np.array([(every[: i + 1][::-1][: len(share)] * share[: min(i + 1, len(share))]).sum()
                      for i in range(len(share), len(every))])  # fmt: skip
     rows = [
-        pd.DataFrame({"month": starts, "category": "media", "channel": name, "amount": expected * part * LEAD_COST[name]})
-        for name, part in (("Search", 0.6), ("Fair", 0.4))
+        pd.DataFrame({"month": starts, "category": "media", "channel": name, "amount": expected * part * cost})
+        for (name, cost), part in zip(LEAD_COST.items(), (0.6, 0.4), strict=True)
     ]
     rows.append(pd.DataFrame({"month": starts, "category": "salaries", "channel": None, "amount": days * DAY_COST}))
     if len(revenue):
@@ -129,8 +134,9 @@ def _build_revenue(rng: np.random.Generator, deals: pd.DataFrame) -> pd.DataFram
     """The month of going live: the one after the win; onboarding is skewed."""
     won = deals[deals["status"] == "won"]
     month = won["closed_at"].dt.to_period("M").dt.to_timestamp() + pd.DateOffset(months=1)
+    skewed = ONBOARDING * rng.gamma(2, 0.5, len(won))
     frame = pd.DataFrame({"account_id": won["account_id"], "month": month, "revenue": 100.0,
-                          "onboarding_cost": ONBOARDING * rng.gamma(2, 0.5, len(won)), "support_cost": SUPPORT})  # fmt: skip
+                          "onboarding_cost": skewed, "support_cost": SUPPORT})  # fmt: skip
     return frame[frame["month"] < CUTOFF]
 
 
@@ -147,14 +153,15 @@ def _find_truth(rules: Rules) -> dict[str, float]:
     return {"": cost(whole), FREIGHT.segment_id: cost(rules.win_rates[1])}
 
 
-def measure(world: World, n_draws: int = 400) -> pd.DataFrame:
+def measure(world: World, n_draws: int = 400, periods=tuple(PERIODS)) -> pd.DataFrame:
     """Return one row a group, period and lag: estimate, low, high, truth, n."""
     book = ledger.build_ledger(world.accounts, world.opportunities, world.spend, cutoff=CUTOFF, leads=world.leads,
                                revenue=world.revenue, n_draws=n_draws)  # fmt: skip
     groups = pd.DataFrame([FREIGHT.describe()])
     made = costs.build_costs(book, groups, FREIGHT.mask(world.accounts)[:, None])
     rows = []
-    for name, period in (("year", costs.YEAR), ("quarter", (1, 2, 3)), ("quarter before", (4, 5, 6))):
+    for name in periods:
+        period = PERIODS[name]
         for lag in costs.LAGS:
             counted = costs.count_costs(made, period, lag=lag)
             for group, key in enumerate(made.groups["segment_id"]):

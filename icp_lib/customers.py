@@ -53,14 +53,14 @@ def build_customers(
     table = table.sort_values("account_id", ignore_index=True)
     end = pd.Timestamp(cutoff).round("D")
     live, churned = _live_and_churned(table["account_id"], revenue, cutoff)
-    table["live_at"] = _first_days(live, end).fillna(table["won_at"])
+    table["live_at"] = _first_days(live, end).where(live.notna(), table["won_at"])
     table["churned_at"] = _first_days(churned, end)
     return table.assign(followed_until=end - pd.DateOffset(months=CHURN_MONTHS))[COLUMNS]
 
 
 def _live_and_churned(account_id: pd.Series, revenue: pd.DataFrame, cutoff: datetime) -> tuple[pd.Series, pd.Series]:
     """Months back from as-of (1 is the last month) of the first revenue and of the first of three months without."""
-    paid = revenue[(revenue["revenue"] > 0) & revenue["account_id"].isin(account_id)]
+    paid = revenue[(revenue["revenue"] > 0) & (pd.Index(account_id).get_indexer(revenue["account_id"]) >= 0)]
     ago = months_before(paid["month"], cutoff) if len(paid) else pd.Series([], dtype=float)
     months = pd.DataFrame({"account_id": paid["account_id"], "ago": ago}).drop_duplicates()
     months = months.sort_values(["account_id", "ago"], ascending=[True, False], ignore_index=True)

@@ -257,7 +257,8 @@ def rank_segments(costs: Costs, period=YEAR) -> pd.DataFrame:
     if len(ranked) < 2:
         return pd.DataFrame(columns=columns)
     house, rows = cost_each(count_costs(costs, period))[ranked], []
-    first = np.bincount(np.nanargmin(house[:, 1:], axis=0), minlength=len(ranked)) / (house.shape[1] - 1)
+    drawn = np.where(np.isnan(house[:, 1:]), np.inf, house[:, 1:])
+    first = np.bincount(drawn.argmin(axis=0), minlength=len(ranked)) / drawn.shape[1]
     for rule in [rule for rule in RULES if rule in costs.by_month and len(costs.ledger.keys[rule])]:
         for lag in LAGS:
             value = cost_each(count_costs(costs, period, rule, lag))[ranked, 0]

@@ -14,9 +14,7 @@ TOO_FEW = "Fewer than two segments have enough new customers to be ranked."
 NOTHING = "No segment is offered, so all customers are taken together."
 ANSWER = "**A new customer costs {cac} to win ({interval:cac})**, everything counted; {n} were won in four quarters."
 LAG = "Counted without the lag from spend to win it would be {cac_zero_lag}; all of it moved, {cac_all_lagged}."
-CREDIT = (
-    "{channel} gets {share_rate} of the credit by equal split ({least_rate} to {most_rate} by rule): credit, not cause."
-)
+CREDIT = "{channel} gets {least_rate} to {most_rate} of the credit for customers, by rule: credit, not cause."
 PAID = "{segment}: paid back {payback_months} after the win ({interval:payback_months})."
 SENTENCES = {
     "untested": "**{segment} cost {estimate} to win ({interval:estimate}), the rest {rest}.** {held}.",
@@ -119,7 +117,7 @@ def say_rank(ranks: pd.DataFrame, segment_id: str) -> str:
     return f"{name} under {best} of {n} ways of counting" + ("" if place == 1 else ", never cheaper")
 
 
-def pick_answers(claims: pd.DataFrame, summary: pd.DataFrame, most: int = 4) -> pd.DataFrame:
+def pick_answers(claims: pd.DataFrame, summary: pd.DataFrame, most: int = 2) -> pd.DataFrame:
     """Return the claims of the answer, cheapest segment first; without a segment, the company's cost alone."""
     if len(claims):
         return claims.head(most)
@@ -187,6 +185,8 @@ def pick_robustness(ranks: pd.DataFrame) -> pd.DataFrame:
 
     The range of `cac` is the lowest and the highest of all ways of counting, not a likely range.
     """
+    if not len(ranks):
+        return ranks[["segment_id", "segment"]]
     grouped = ranks.groupby(["segment_id", "segment"], sort=False)
     table = grouped.agg(
         first_of=("rank", lambda place: f"{(place == 1).sum()} of {len(place)}"), worst_place=("rank", "max"),

@@ -82,10 +82,12 @@ def build_ledger(
     """
     known = pd.Index(accounts["account_id"])
     family, families = pd.factorize(accounts["family_id"])
-    deals = opportunities[opportunities["is_relevant"] & opportunities["account_id"].isin(known)]
+    deals = opportunities[opportunities["is_relevant"]]
+    deals = deals[known.get_indexer(deals["account_id"]) >= 0]
     revenue = revenue if revenue is not None else pd.DataFrame(columns=["account_id", "month", "revenue"])
     won = build_customers(accounts, deals, revenue, cutoff)
     won_at = won.set_index("account_id")["won_at"]
+    still = deals.loc[deals["status"] == "open", "account_id"]
     entries = _build_entries(spend, cutoff)
     customers = _build_winners(won, revenue, known, cutoff)
     notes: list[str] = []
@@ -104,7 +106,7 @@ def build_ledger(
         care=_build_care(entries, customers, revenue, known, cutoff, notes),
         accounts=pd.DataFrame({
             "account_id": known, "family": family,
-            "is_open": known.isin(deals.loc[deals["status"] == "open", "account_id"]),
+            "is_open": np.isin(np.arange(len(known)), known.get_indexer(still)),
             "channel": accounts["lead_source"].to_numpy() if "lead_source" in accounts else None,
         }),
         weights=draws.draw_weights(families, n_draws),
@@ -123,10 +125,10 @@ def _build_entries(spend: pd.DataFrame, cutoff: datetime) -> pd.DataFrame:
 
 def _build_winners(won: pd.DataFrame, revenue: pd.DataFrame, known: pd.Index, cutoff: datetime) -> pd.DataFrame:
     """One row a customer; without any revenue nobody knows who is live, so all are taken to be."""
-    paid = revenue.loc[revenue["revenue"] > 0, "account_id"] if len(revenue) else won["account_id"]
+    paid = pd.Index(revenue.loc[revenue["revenue"] > 0, "account_id"].unique() if len(revenue) else won["account_id"])
     ago = months_before(won["won_at"], cutoff).to_numpy(int) if len(won) else np.zeros(0, int)
     live = months_before(won["live_at"], cutoff).to_numpy(int) if len(won) else ago
-    is_live = won["account_id"].isin(paid).to_numpy(bool)
+    is_live = paid.get_indexer(won["account_id"]) >= 0
     return pd.DataFrame({"account": known.get_indexer(won["account_id"]), "ago": ago, "quarter": ago // -3,
                          "live": np.where(is_live, live, 0), "is_live": is_live})  # fmt: skip
 
@@ -164,9 +166,9 @@ def _before_win(events: pd.DataFrame | None, moment: str, known: pd.Index, won_a
     """Events of known accounts that were not customers yet: after the win nothing acquires them."""
     if events is None or not len(events):
         return pd.DataFrame({"account_id": pd.Series([], dtype=str), moment: pd.Series([], dtype="datetime64[us]")})
-    events = events[events["account_id"].isin(known)]
-    won = events["account_id"].map(won_at)
-    return events[~(events[moment] > won)]
+    place = known.get_indexer(events["account_id"])
+    won = won_at.reindex(known).to_numpy()[place]
+    return events[(place >= 0) & ~(events[moment].to_numpy() > won)]
 
 
 def _count(events: pd.DataFrame, moment: str, known: pd.Index, cutoff: datetime) -> pd.DataFrame:

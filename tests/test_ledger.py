@@ -168,7 +168,8 @@ def test_smcrm_costs_879_97_with_those_not_won_and_650_64_without(smcrm):
     })  # fmt: skip
     spend = pd.DataFrame({"month": pd.Timestamp("2026-09-01"), "category": "media", "amount": smcrm["acq_expense"],
                           "channel": None, "campaign_id": ids, "audience": "new"})  # fmt: skip
-    book = ledger.build_ledger(accounts, deals, spend, cutoff=CUTOFF, n_draws=200)
+    first = spend.head(1).assign(month=pd.Timestamp("2026-07-01"), amount=0.0)  # the whole quarter is known
+    book = ledger.build_ledger(accounts, deals, pd.concat([first, spend]), cutoff=CUTOFF, n_draws=200)
     assert ledger.reconcile(book)["spend_missing"].abs().max() < 0.005
     groups = rivals.group_payers(book, ())
     table = rivals.compare_definitions(costs.build_costs(book, *groups), period=(1, 2, 3)).set_index("definition")
