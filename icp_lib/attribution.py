@@ -9,18 +9,26 @@ import pandas as pd
 from scipy import stats as distributions
 
 from icp_lib import stats
-from icp_lib.credits import EQUAL, FIRST, LAST, MARKOV, RULES, W, credit_journeys, list_steps, measure_removal
+from icp_lib.credits import (
+    EQUAL,
+    FIRST,
+    LAST,
+    MARKOV,
+    RULES,
+    W,
+    credit_journeys,
+    list_steps,
+    measure_removal,
+    sum_spend,
+)
 from icp_lib.customers import mark_segments
 from icp_lib.draws import draw_weights, sum_draws
 from icp_lib.intervals import estimate_draws
-from icp_lib.value import months_before
 
 #: Customers with a known path, at least so many for a group to be shown: below, the ranges hold too seldom.
 MIN_CUSTOMERS = 30
 #: Below so many customers credited, limits are those of a Poisson count.
 FEW = 20
-#: Months before as-of in which deals are still followed, so neither they nor what was spent then count.
-FOLLOWED_MONTHS = 12
 COVERAGE = ["segment_id", "segment", "n", "touched_rate", "coverage_rate", "coverage_rate_low", "coverage_rate_high",
             "staged_rate", "unnamed_rate", "note"]  # fmt: skip
 RULE_COLUMNS = ["segment", "channel", "share_rate", "share_rate_low", "share_rate_high", "least_rate",
@@ -83,7 +91,7 @@ def estimate_attribution(
     known = journeys[journeys["path"].str.len() > 0].merge(accounts[["account_id", "family_id"]], on="account_id")
     if not known["is_won"].any():
         return pd.DataFrame(columns=COLUMNS)
-    costs, since = _sum_spend(spend, cutoff)
+    costs, since = sum_spend(spend, cutoff)
     channels = sorted({channel for path in known["path"] for channel in path})
     family, families = pd.factorize(known["family_id"])
     weights, entries, is_won = draw_weights(families, n_draws), _list_entries(known, channels), known["is_won"]
@@ -191,14 +199,6 @@ def _estimate_cost(share: np.ndarray, cost: pd.Series, bought: np.ndarray, n_beh
         cost.notna(), np.where(credited[:, 0] > 0, "", NONE_CREDITED), NO_SPEND if cost.notna().any() else ""
     )
     return pd.DataFrame(rows, columns=COLUMNS[10:13]).assign(cost=cost.to_numpy(float), note=note)
-
-
-def _sum_spend(spend: pd.DataFrame, cutoff: datetime) -> tuple[pd.Series, pd.Timestamp]:
-    """Media and events by channel in the months whose deals are followed, and the first of these months."""
-    bought = spend[spend["category"].isin(["media", "events"]) & spend["channel"].notna()]
-    bought = bought[months_before(bought["month"], cutoff) > FOLLOWED_MONTHS] if len(bought) else bought
-    since = pd.Timestamp(bought["month"].min()) if len(bought) else pd.Timestamp(cutoff)
-    return bought.groupby("channel")["amount"].sum().astype(float), since
 
 
 def _add_unmet(table: pd.DataFrame, costs: pd.Series) -> pd.DataFrame:

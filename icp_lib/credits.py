@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import numpy as np
 import pandas as pd
 
+from icp_lib.value import months_before
+
+#: Months before as-of in which deals are still followed, so neither they nor what was spent then count.
+FOLLOWED_MONTHS = 12
 FIRST, LAST, EQUAL, MARKOV, W = "First touch", "Last touch", "Equal split", "Markov removal", "W-shaped"
 RULES = (FIRST, LAST, EQUAL, MARKOV, W)
 #: Shares of W: first visit, visit in which the lead came in, in which the deal was opened, all others together.
@@ -147,3 +153,26 @@ def measure_removal(steps: np.ndarray) -> np.ndarray:
     reached = visits[..., k, :k] / np.diagonal(visits, axis1=-2, axis2=-1)[..., :k]
     start = wins[..., k:]
     return np.divide(reached * wins[..., :k], start, out=np.full(reached.shape, np.nan), where=start > 0)
+
+
+def sum_spend(spend: pd.DataFrame, cutoff: datetime) -> tuple[pd.Series, pd.Timestamp]:
+    """Media and events by channel, in months that ended a year before as-of, and the first of these months.
+
+    Parameters
+    ----------
+    spend : DataFrame
+        month, category, amount, channel; what has no channel is not counted.
+    cutoff : datetime
+        The first moment after as-of, naive UTC; also returned as the first month where nothing was spent.
+
+    Examples
+    --------
+    >>> bought = pd.DataFrame({"month": pd.to_datetime(["2025-01-01", "2026-01-01"]), "category": "media",
+    ...                        "amount": [300.0, 50.0], "channel": "Fair"})
+    >>> sum_spend(bought, datetime(2026, 7, 1))[0].to_dict()
+    {'Fair': 300.0}
+    """
+    bought = spend[spend["category"].isin(["media", "events"]) & spend["channel"].notna()]
+    bought = bought[months_before(bought["month"], cutoff) > FOLLOWED_MONTHS] if len(bought) else bought
+    since = pd.Timestamp(bought["month"].min()) if len(bought) else pd.Timestamp(cutoff)
+    return bought.groupby("channel")["amount"].sum().astype(float), since

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats as distributions
 
+from icp_lib.credits import sum_spend
 from icp_lib.draws import draw_weights, sum_draws
 from icp_lib.intervals import estimate_draws
 from icp_lib.rules import Segment
-from icp_lib.value import months_before
 
 EVERYBODY = "All customers"
 #: Accounts contacted, and accounts that became a lead, that a group needs for its rates to be shown.
@@ -23,7 +23,7 @@ FEW = 20
 #: An attribute known of fewer of the accounts without a deal is known only by a deal.
 KNOWN = 0.1
 #: Days in which a lead must get further; contacts and leads younger than these are not counted.
-RESPONSE_DAYS, FOLLOWED_DAYS, FOLLOWED_MONTHS = 90, 365, 12
+RESPONSE_DAYS, FOLLOWED_DAYS = 90, 365
 #: How far an account can come: as one contacted, and as a lead.
 COUNTED = ("is_contacted", "is_response", "is_lead", "is_mql", "is_sql", "is_opportunity", "is_won")
 RATES = ("contactable_rate", "contacted_rate", "response_rate", "mql_rate", "sql_rate", "opportunity_rate", "won_rate")
@@ -75,16 +75,15 @@ def build_steps(
     table = accounts[["account_id", "family_id", "is_customer"]].reset_index(drop=True)
     ids = table["account_id"]
     follow, wait = timedelta(days=FOLLOWED_DAYS), timedelta(days=RESPONSE_DAYS)
-    at = {name: ids.map(contacted.set_index("account_id")[name]) for name in ("first_touch_at", "contacted_at")}
     relevant = opportunities[opportunities["is_relevant"]]
-    won_at = ids.map(relevant[relevant["status"] == "won"].groupby("account_id")["closed_at"].min())
-    start = at["contacted_at"]
+    won_at = _date(ids, relevant[relevant["status"] == "won"].groupby("account_id")["closed_at"].min())
+    start = _date(ids, contacted.set_index("account_id")["contacted_at"])
     after = _first_after(leads, "created_at", ids, start, strictly=True)
     table["is_contactable"] = ids.isin(contacts["account_id"])
-    table["was_touched"] = at["first_touch_at"].notna()
+    table["was_touched"] = ids.isin(contacted["account_id"])
     table["is_contacted"] = start.notna()
     table["is_response"] = after - start <= wait
-    lead_at = ids.map(leads.groupby("account_id")["created_at"].min())
+    lead_at = _date(ids, leads.groupby("account_id")["created_at"].min())
     table["is_lead"] = (lead_at < cutoff - follow) & ~(won_at < lead_at)
     reached = {
         "is_mql": _first_after(leads, "mql_at", ids, lead_at),
@@ -103,9 +102,14 @@ def build_steps(
 def _first_after(frame: pd.DataFrame, column: str, ids: pd.Series, start: pd.Series, strictly=False) -> pd.Series:
     """The first moment of each account in `column` at or after its start."""
     moments = frame[["account_id", column]].dropna()
-    begin = moments["account_id"].map(pd.Series(start.to_numpy(), index=ids.to_numpy()))
+    begin = _date(moments["account_id"], pd.Series(start.to_numpy(), index=ids.to_numpy()))
     later = moments[moments[column] > begin] if strictly else moments[moments[column] >= begin]
-    return ids.map(later.groupby("account_id")[column].min())
+    return _date(ids, later.groupby("account_id")[column].min())
+
+
+def _date(ids: pd.Series, when: pd.Series) -> pd.Series:
+    """The moment of each account; NaT where there is none, also where nobody has one."""
+    return pd.Series(pd.to_datetime(when.reindex(ids).to_numpy()), ids.index)
 
 
 def estimate_reach(
@@ -176,7 +180,11 @@ def estimate_reach(
     for group in groups:
         mine = steps.assign(is_won=steps["is_won"] & group.is_exact)
         counts = _count_draws(mine[group.is_alike], family[group.is_alike], weights)
-        row = {"segment_id": group.segment_id, "segment": group.segment, "target": _or_nan(target)}
+        row = {
+            "segment_id": group.segment_id,
+            "segment": group.segment,
+            "target": np.nan if target is None else float(target),
+        }
         row |= _describe_list(mine[group.is_matching], group.n_prospects, has_contacts)
         row |= _describe_rates(counts, min_accounts)
         row |= _describe_expected(counts, row["n_contactable"], row["target"], min_accounts)
@@ -184,10 +192,6 @@ def estimate_reach(
             row |= _describe_costs(paid, mine, group.is_alike, family, weights)
         rows.append(row | {"note": _note(row, group.later, has_contacts, min_accounts, unmet)})
     return pd.DataFrame(rows).reindex(columns=COLUMNS)
-
-
-def _or_nan(value: float | None) -> float:
-    return np.nan if value is None else float(value)
 
 
 class _Group(NamedTuple):
@@ -315,7 +319,7 @@ def list_paid(
     steps : DataFrame
         `build_steps`.
     leads, campaigns, spend : DataFrame
-        Cut at the quarter's end. Spend is media and events with a channel, in months that ended a year before as-of.
+        Cut at the quarter's end; of spend what `credits.sum_spend` counts.
     cutoff : datetime
 
     Returns
@@ -325,19 +329,18 @@ def list_paid(
         lead, followed in `steps`), spend (all of the channel in these months, on each of its rows; 0 where none is on
         record). A channel with spend that no lead has stands in a row of its own, account -1.
     """
-    bought = spend[spend["category"].isin(["media", "events"]) & spend["channel"].notna()]
-    bought = bought[months_before(bought["month"], cutoff) > FOLLOWED_MONTHS] if len(bought) else bought
-    if bought.empty or leads.empty:
+    by_channel, since = sum_spend(spend, cutoff)
+    if by_channel.empty or leads.empty:
         return pd.DataFrame(columns=["account", "channel", "is_first", "spend"])
-    by_channel = bought.groupby("channel")["amount"].sum()
     account = pd.Index(steps["account_id"]).get_indexer(leads["account_id"])
-    channel = leads["campaign_id"].map(campaigns.drop_duplicates("campaign_id").set_index("campaign_id")["channel"])
+    ran = campaigns.drop_duplicates("campaign_id").set_index("campaign_id")["channel"]
+    channel = pd.Series(ran.reindex(leads["campaign_id"]).to_numpy(), leads.index, dtype="object")
     first = leads["created_at"] == leads.groupby("account_id")["created_at"].transform("min")
     rows = pd.DataFrame({
         "account": account, "channel": channel.fillna(leads["lead_source"]).fillna("").astype(str),
         "is_first": first & ~leads[first].duplicated("account_id").reindex(leads.index, fill_value=False),
     })  # fmt: skip
-    since, until = bought["month"].min(), cutoff - timedelta(days=FOLLOWED_DAYS)
+    until = cutoff - timedelta(days=FOLLOWED_DAYS)
     rows = rows[(account >= 0) & (leads["created_at"] >= since) & (leads["created_at"] < until)]
     rows = rows.assign(is_first=rows["is_first"] & steps["is_lead"].to_numpy()[rows["account"]])
     unmet = pd.DataFrame({"channel": [name for name in by_channel.index if name not in set(rows["channel"])]})
