@@ -11,7 +11,8 @@ from icp_lib.costs import MIN_CUSTOMERS
 from icp_lib.schemas import CLAIM_COLUMNS
 
 TOO_FEW = "Fewer than two segments have enough new customers to be ranked."
-NOTHING = "No segment is offered, so all customers are taken together."
+GIVEN = "Nothing had to be assumed about leads, lags or care."
+NOTHING = "There is no claim about what a segment costs."
 ANSWER = "**A new customer costs {cac} to win ({interval:cac})**, everything counted; {n} were won in four quarters."
 LAG = "Counted without the lag from spend to win it would be {cac_zero_lag}; all of it moved, {cac_all_lagged}."
 CREDIT = "{channel} gets {least_rate} to {most_rate} of the credit for customers, by rule: credit, not cause."
@@ -53,7 +54,7 @@ def summarise(by_segment: pd.DataFrame, statement: pd.DataFrame, costs) -> pd.Da
     notes = [*costs.ledger.notes, *([lag.note] if lag.note else [])]
     row |= {"n_leads": lag.n_leads, "lag_months": len(lag.weights), "half_months": half,
             "open_rate": lag.open_rate, "uncharged_rate": total["cost_uncharged"] / total["spend"], 
-            "note": " ".join(notes)}  # fmt: skip
+            "note": " ".join(notes) or GIVEN}  # fmt: skip
     return pd.DataFrame([row])
 
 
@@ -195,6 +196,12 @@ def pick_robustness(ranks: pd.DataFrame) -> pd.DataFrame:
     house = ranks[ranks["is_house"]].set_index("segment_id")["rank"]
     order = table["segment_id"].map(house).sort_values(kind="stable").index
     return table.loc[order].reset_index(drop=True)
+
+
+def pick_rivals(rivals: pd.DataFrame) -> pd.DataFrame:
+    """Return each definition with its value and how far it is from ours; the note only where there is no value."""
+    columns = ["definition", "counts", "metric", "estimate", "conf_low", "conf_high", "difference_rate", "note"]
+    return rivals.assign(note=rivals["note"].where(rivals["estimate"].isna(), ""))[columns]
 
 
 def pick_payback(paid: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFrame:
