@@ -222,8 +222,7 @@ def _find_group(accounts: pd.DataFrame, prospects: pd.DataFrame, key: str, name:
     exact = segment.mask(accounts)
     has = set(prospects.columns[prospects.notna().any()]) if len(prospects) else set()
     known = [rule for rule in segment.rules if rule["attribute"] in has]
-    is_all = not segment.rules
-    n_prospects = len(prospects) if is_all else int(Segment.of(*known).mask(prospects).sum()) if known else 0
+    n_prospects = int(Segment.of(*known).mask(prospects).sum()) if known or not segment.rules else 0
     is_open = accounts[later].isna().any(axis=1).to_numpy() if later else np.zeros(len(accounts), bool)
     return _Group(key, name, exact, alike, exact | (alike & is_open), n_prospects, later)
 
@@ -246,8 +245,7 @@ def _describe_list(steps: pd.DataFrame, n_prospects: int, has_contacts: bool) ->
     }
 
 
-def _divide(above, below) -> np.ndarray:
-    above, below = np.asarray(above, float), np.asarray(below, float)
+def _divide(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
 
 
@@ -392,9 +390,8 @@ def _note(row: dict, later: list[str], has_contacts: bool, min_accounts: int, un
 
 def pick_reach(reach: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of `reach` that lead from companies to customers."""
-    rates = _with_ends("response_rate", "customer_rate"), _with_ends("expected_customers")
-    counts = ["segment", "n_matching", "n_contactable", "contacted_rate"], ["expected_leads", "expected_mqls"]
-    return reach[[*counts[0], *rates[0], *counts[1], *rates[1], "target_met_rate", "note"]]
+    counts = ["segment", "n_matching", "n_contactable", "contacted_rate", "n_contacted", "n_leads"]
+    return reach[[*counts, *_with_ends("response_rate", "customer_rate", *EXPECTED), "target_met_rate", "note"]]
 
 
 def pick_costs(reach: pd.DataFrame) -> pd.DataFrame:

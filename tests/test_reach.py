@@ -116,9 +116,8 @@ def test_what_is_absent_is_not_made_up():
     assert np.isnan(row["n_contactable"]) and row["response_rate"] == 1 / 4 and "Without contacts" in row["note"]
     row = estimate(build_steps(leads=leads.head(0)), accounts).iloc[0]
     assert row["note"].startswith("0 leads of the 4 needed") and np.isnan(row["customer_rate"])
-    assert reach.list_paid(
-        untouched, leads.head(0), pd.DataFrame(), pd.DataFrame({"category": []}), cutoff=CUTOFF
-    ).empty
+    unspent = pd.DataFrame(columns=["month", "category", "amount", "channel"])
+    assert reach.list_paid(untouched, leads, pd.DataFrame(), unspent, cutoff=CUTOFF).empty
     assert list(estimate(build_steps().head(0), accounts.head(0))) == reach.COLUMNS
 
 
