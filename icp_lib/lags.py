@@ -55,7 +55,7 @@ def estimate_lag(ledger: Ledger) -> LagCurve:
     first, lag, account = first.to_numpy(int)[keep], lag[keep], first.index.to_numpy(int)[keep]
     followed = np.minimum(np.where(np.isnan(lag), first - 1, lag), MAX_MONTHS).astype(int)
     at_risk = np.bincount(followed, minlength=MAX_MONTHS + 1)[::-1].cumsum()[::-1]
-    n_lags = int((at_risk[:MAX_MONTHS] >= MIN_AT_RISK).sum()) // 3 * 3
+    n_lags = -(-int((at_risk[:MAX_MONTHS] >= MIN_AT_RISK).sum()) // 3) * 3
     n_won = int((lag < n_lags).sum())
     table = pd.DataFrame({"months": np.arange(max(n_lags, 1))})
     if not n_lags or not n_won:
