@@ -15,6 +15,8 @@ FOLDER = Path(__file__).resolve().parents[1] / ".cache" / "peers"
 PACKAGES = {
     "pysubgroup": ("pysubgroup", "numba"), "sliceline": ("sliceline", "numba"),
     "optbinning": ("optbinning", "scikit-learn"),
+    "ChannelAttribution": ("ChannelAttribution", "pandas", "matplotlib"),
+    "marketing_attribution_models": ("marketing_attribution_models",),
 }  # fmt: skip
 
 
@@ -86,6 +88,20 @@ def search_sliceline(way: str, codes, target, depth: int, min_n: int, n_best: in
 
     model = Slicefinder(alpha=0.95, k=n_best, max_l=depth, min_sup=min_n, verbose=False).fit(codes, target)
     return "\n".join(" & ".join(map(str, each)) for each in model.top_slices_)
+
+
+def time_channels(path: str) -> float:
+    """Seconds of ChannelAttribution, in this process: three rules and its Markov chain of paths with `won` and `none`."""
+    import ChannelAttribution as peer
+    import pandas as pd
+
+    table = pd.read_csv(path)
+
+    def work():
+        peer.heuristic_models(table, "path", "won", flg_pro=False)
+        return peer.markov_model(table, "path", "won", var_null="none", seed=1, verbose=False, flg_pro=False)
+
+    return measure_best(work)[1]
 
 
 def _run_here(name: str, way: str, path: str, *numbers: str) -> None:

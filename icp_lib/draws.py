@@ -131,3 +131,38 @@ def placebo_levels(account_ids, n_levels: int, seed: int = SEED) -> np.ndarray:
     upper = hash_ids(account_ids, seed, f"placebo {n_levels}") >> np.uint64(32)
     letters = np.array([chr(ord("A") + level) for level in range(n_levels)], object)
     return letters[(upper * np.uint64(n_levels)) >> np.uint64(32)]
+
+
+def sum_draws(row, cluster, amount, n_rows: int, weights: np.ndarray) -> np.ndarray:
+    """Totals of amounts by row: as they are, then in every draw.
+
+    Parameters
+    ----------
+    row : array of int, shape (n,)
+        Where each amount is added, 0 to n_rows - 1.
+    cluster : array of int, shape (n,)
+        The amount's cluster, a row of `weights`.
+    amount : array of float, shape (n,)
+    n_rows : int
+    weights : array of uint8, shape (n_clusters, n_draws)
+        From `draw_weights`.
+
+    Returns
+    -------
+    array of float, shape (n_rows, 1 + n_draws)
+
+    Examples
+    --------
+    >>> sum_draws([0, 0, 1], [0, 1, 1], [5.0, 1.0, 2.0], 2, np.array([[0, 1], [2, 1]], np.uint8)).tolist()
+    [[6.0, 2.0, 6.0], [2.0, 4.0, 2.0]]
+    """
+    from scipy import sparse
+
+    shape = (n_rows, len(weights))
+    matrix = sparse.csc_array((np.asarray(amount, float), (np.asarray(row), np.asarray(cluster))), shape=shape)
+    totals = np.zeros((n_rows, 1 + weights.shape[1]))
+    totals[:, 0] = matrix.sum(axis=1)
+    for first in range(0, len(weights), 8 * BLOCK):
+        some = slice(first, first + 8 * BLOCK)
+        totals[:, 1:] += matrix[:, some].tocsr() @ weights[some].astype(float)
+    return totals

@@ -64,7 +64,8 @@ def _draw_ranges(rows: list[dict], columns: tuple, scale: tuple, rest, rest_name
     names, metric, under = [str(row[label]) for row in rows], rows[0].get("metric"), [_row_words(row) for row in rows]
     per_row = 0.5 if any(len(wrap_name(name)) > 1 for name in names) else 0.44
     n_lines = count_lines(names, under)
-    figure, axes = canvas(len(rows), 2.15, 1.55, per_row, n_lines=n_lines, is_narrow=is_narrow)
+    right = max(1.55, 0.2 + 0.072 * max(map(len, texts)))
+    figure, axes = canvas(len(rows), 2.15, right, per_row, n_lines=n_lines, is_narrow=is_narrow)
     set_scale(axes, scale, value, metric)
     if is_narrow:
         axes.hlines(range(len(rows)), *scale[:2], color=LIGHT["line"], lw=0.8)

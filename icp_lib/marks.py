@@ -51,6 +51,8 @@ STATUS_WORDS = {
     "not measured": "Not measured",
     "not produced": "Skipped",
 }
+#: Letters of tick names that have room over the range bars of a table.
+_AXIS_LETTERS = 26
 _OCTAGON = "M5 1h6l4 4v6l-4 4H5l-4-4V5z"
 
 
@@ -166,7 +168,7 @@ def read_progress(note) -> tuple[int, int, str] | None:
     >>> read_progress("8 won of the 15 needed")
     (8, 15, 'won')
     """
-    found = re.match(r"([\d,]+) (won|deals) of the ([\d,]+) needed", str(note))
+    found = re.match(r"([\d,]+) (won|deals|customers) of the ([\d,]+) needed", str(note))
     return (int(found[1].replace(",", "")), int(found[3].replace(",", "")), found[2]) if found else None
 
 
@@ -306,10 +308,9 @@ def range_bar(
 
 
 def axis(scale: tuple, column: str, metric: str | None = None) -> str:
-    """Return the names of a scale's ticks, placed in per cent over the range bars."""
-    ticks = scale[2] if len(scale[2]) <= 5 else scale[2][::2]
-    names = (
-        f'<i style="left:{place(tick, scale):.1f}%">{escape(tick_name(tick, scale, column, metric))}</i>'
-        for tick in ticks
-    )
+    """Return the names of a scale's ticks, placed in per cent over the range bars; every second where many."""
+    named = [(tick, tick_name(tick, scale, column, metric)) for tick in scale[2]]
+    if len(named) > 5 or sum(len(name) for _, name in named) > _AXIS_LETTERS:
+        named = named[::2]
+    names = (f'<i style="left:{place(tick, scale):.1f}%">{escape(name)}</i>' for tick, name in named)
     return f'<span class="icp-axis" aria-hidden="true">{"".join(names)}</span>'

@@ -17,6 +17,7 @@ import yaml
 
 from icp_lib import accounts as account_table
 from icp_lib import extract as extracts
+from icp_lib import journeys as touch_paths
 from icp_lib.checks import DataError, hint
 from icp_lib.reading import escape_path
 from icp_lib.schemas import TABLES
@@ -164,6 +165,16 @@ class Run:
         return account_table.build(*map(self._expression, ("accounts", "opportunities", "account_history")))
 
     @cached_property
+    def journeys(self) -> pd.DataFrame:
+        """The channels that each account met until its deal was decided (`journeys.build_journeys`)."""
+        return touch_paths.build_journeys(*map(self._expression, touch_paths.TABLES), cutoff=self.cutoff)
+
+    @cached_property
+    def contacted(self) -> pd.DataFrame:
+        """Since when each account is touched, and when it was contacted (`journeys.build_contacted`)."""
+        return touch_paths.build_contacted(*map(self._expression, touch_paths.TABLES), cutoff=self.cutoff)
+
+    @cached_property
     def visible(self) -> pd.DataFrame:
         """Rows of each table dated by as-of: see `accounts.count_visible`."""
         tables = {name: self._engine.read_parquet(escape_path(self.extract.path(name))) for name in TABLES}
@@ -253,6 +264,25 @@ class Run:
         """Read a table that last quarter's report printed; without one, an empty frame."""
         path = self.out / str(self.quarter.previous) / "tables" / f"{_check_name(name)}.csv"
         return read_table(path) if path.exists() else pd.DataFrame()
+
+    def save_draws(self, frame: pd.DataFrame, name: str) -> pd.DataFrame:
+        """Write the shared draws of a headline figure to ``draws/<name>.parquet`` and return them.
+
+        One row a draw, one column a key (segment_id, "all" for the company): row b is draw b of `draws.draw_weights`
+        in every file, so what is computed from two of them keeps their covariance.
+        """
+        folder = self.work / "draws"
+        folder.mkdir(parents=True, exist_ok=True)
+        passing = folder / f"{_check_name(name)}.part"
+        frame.to_parquet(passing, index=False)
+        passing.replace(folder / f"{name}.parquet")
+        return frame
+
+    def draws(self, name: str) -> pd.DataFrame:
+        """Read the shared draws of a headline figure: from the working folder, else from the report, else no rows."""
+        folders = (self._tables_folder.parent / "draws", self.out / str(self.quarter) / "draws")
+        paths = [path for folder in folders if (path := folder / f"{_check_name(name)}.parquet").exists()]
+        return pd.read_parquet(paths[0]) if paths else pd.DataFrame()
 
     def save_profile(self, profile: dict) -> dict:
         """Write ``profile.yml`` and return the profile."""

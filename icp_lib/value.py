@@ -101,11 +101,11 @@ def build_units(
         units = _opportunity_units(opportunities, cutoff, measure, gross_margin_rate)
     units = units.merge(accounts[["account_id", "family_id"]], on="account_id")
     units = units.sort_values(["account_id", "created_at", "m", "d"], kind="stable", ignore_index=True)
-    units["quarter"] = _months_before(units["created_at"], cutoff) // -3
+    units["quarter"] = months_before(units["created_at"], cutoff) // -3
     return units.assign(e=expected(units))
 
 
-def _months_before(moments: pd.Series, cutoff: datetime) -> pd.Series:
+def months_before(moments: pd.Series, cutoff: datetime) -> pd.Series:
     """Whole and begun months from a moment's month to as-of, in the company's time zone: 1 is the last month."""
     end = pd.Timestamp(cutoff).round("D")
     local = moments + (end - pd.Timestamp(cutoff))
@@ -150,9 +150,9 @@ def _retention_units(opportunities, revenue, cutoff) -> pd.DataFrame:
     won = opportunities[opportunities["is_relevant"] & (opportunities["status"] == "won")]
     won_at = won.groupby("account_id")["closed_at"].min()
     paid = revenue[(revenue["revenue"] > 0) & revenue["account_id"].isin(won_at.index)]
-    before = pd.DataFrame({"account_id": paid["account_id"], "ago": _months_before(paid["month"], cutoff)})
+    before = pd.DataFrame({"account_id": paid["account_id"], "ago": months_before(paid["month"], cutoff)})
     live = before.groupby("account_id")["ago"].max().reindex(won_at.index)
-    live = live.fillna(_months_before(won_at, cutoff))
+    live = live.fillna(months_before(won_at, cutoff))
     live = live[live >= FOLLOWED_MONTHS]
     age = before["account_id"].map(live) - before["ago"]
     months = np.zeros((len(live), FOLLOWED_MONTHS), bool)

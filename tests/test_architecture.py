@@ -16,19 +16,21 @@ SOURCES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in PA
 LAYERS = (
     "checks",
     "schemas metrics settings transforms aliases recognition opening reading mapping feeding linking fx parsing "
-    "validation quarantine extract accounts demo",
-    "stats rules value groups space sizing search pruning permutation pooling power draws discovery disguise "
-    "evidence logistic trait_levels",
+    "validation quarantine extract accounts journeys demo",
+    "stats intervals months rules value customers credits groups space sizing search pruning permutation pooling power "
+    "draws discovery disguise ledger lags costs evidence logistic trait_levels",
     "segments quality profile offer answers change realised traits contrast trait_model trait_selection "
-    "trait_answers best_customers personas success",
+    "trait_answers best_customers personas success economics retention growth attribution reach efficiency "
+    "efficiency_answers rivals",
     "formats sentences marks notes display charts labels planes figures search_figures segment_figures trait_figures "
-    "codebook template",
+    "attribution_figures efficiency_figures economics_figures codebook template",
     "run kernels failing execution scratch manifest approval shelf svg terms pages glossary "
     "cards knowledge explorer_chart explorer timeline front wall summary site publish __main__",
 )
 LAYER = {module: number for number, modules in enumerate(LAYERS) for module in modules.split()}
 LAYER |= {module: LAYER["demo"] for module in SOURCES if module.startswith("demo_")}
-ENGINE = {"reading", "mapping", "feeding", "parsing", "validation", "quarantine", "extract", "accounts", "run"}
+ENGINE = {"reading", "mapping", "feeding", "parsing", "validation", "quarantine", "extract"}
+ENGINE |= {"accounts", "journeys", "run"}
 
 
 def imported(tree) -> set[str]:

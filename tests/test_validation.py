@@ -189,6 +189,17 @@ def test_rule(load, rule):
     assert len(pd.read_parquet(extract.path(table))) == steps.get("kept", 0)
 
 
+def test_negative_spend_is_named_and_set_aside(load):
+    spend = "month,category,amount\n2024-01-01,media,5\n2024-01-01,media,-5\n"
+    extract = load(accounts=A, opportunities=GOOD, spend=spend)
+    (found,) = extract.checks.query("n_rows > 0 and table == 'spend'").to_dict("records")
+    assert found["message"] == (
+        "spend.csv, column amount: 1 of 2 rows are outside 0 or more (first: line 3, no id: '-5'). "
+        "Check the sign and the unit."
+    )
+    assert len(pd.read_parquet(extract.path("spend"))) == 1
+
+
 def test_won_deals_without_the_column_closed_at_are_not_open(load):
     extract = load(
         opportunities="opportunity_id,account_id,created_at,status\nO1,A1,2024-02-01,won\nO2,A1,2024-02-01,open\n"

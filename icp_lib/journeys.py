@@ -1,0 +1,201 @@
+"""Journeys: the channels that an account met, in order, until its deal was decided; and who was contacted when."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import ibis
+import ibis.expr.types as ir
+import pandas as pd
+from ibis import _
+
+#: Only deals opened so long before as-of are followed: younger ones may still be decided.
+FOLLOWED_DAYS = 365
+#: Days in which an account that was contacted must become a lead to count as a response.
+RESPONSE_DAYS = 90
+#: The tables that both functions need, in the order of their arguments.
+TABLES = ("opportunities", "touches", "leads", "contacts", "campaigns")
+_ORDER = ["occurred_at", "touch_id"]
+
+
+def build_journeys(
+    opportunities: ir.Table,
+    touches: ir.Table,
+    leads: ir.Table,
+    contacts: ir.Table,
+    campaigns: ir.Table,
+    *,
+    cutoff: datetime,
+    followed_days: int = FOLLOWED_DAYS,
+) -> pd.DataFrame:
+    """Return one row an account: the channels that it met up to the end of its journey, in order.
+
+    The journeys are those of accounts with a relevant deal opened at least `followed_days` before as-of, and of
+    accounts without one that were touched by then; what happens to be decided sooner is not preferred. A journey ends
+    with the account's first win of such a deal; without one, with its last loss, or at as-of where a deal is open;
+    without a deal, `followed_days` before as-of. Touches after the end never count.
+
+    A touch's channel is its own, else its campaign's, else its lead's (the campaign's, else `lead_source`). A lead
+    without a touch of its own is a touch when it came in. Touches that follow each other in one channel are one visit.
+
+    Parameters
+    ----------
+    opportunities, touches, leads, contacts, campaigns : ibis tables
+        Cut at the quarter's end (`accounts.cut`); `opportunities` with `is_relevant`.
+    cutoff : datetime
+        The first moment after as-of, naive UTC.
+    followed_days : int
+
+    Returns
+    -------
+    DataFrame
+        account_id; is_won; has_deal; deal_at, when the deal was opened that was won, else the first one; ended_at;
+        path, the list of channels visited (empty where none is known); lead_visit and deal_visit, the visit (from 1)
+        that the account was in when its first lead came in and when that deal was opened, 0 where there was none by
+        then; n_touches; n_touches_unnamed, of these without a channel. Sorted by account_id.
+    """
+    entry = ibis.literal(cutoff - timedelta(days=followed_days))
+    ends = _build_ends(opportunities.filter(_.is_relevant & (_.created_at < entry)), ibis.literal(cutoff))
+    named = name_touches(opportunities, touches, leads, contacts, campaigns)
+    first_lead = leads.group_by("account_id").aggregate(lead_at=_.created_at.min())
+    seen = (
+        named.left_join(ends, "account_id")
+        .drop("account_id_right")
+        .left_join(first_lead, "account_id")
+        .drop("account_id_right")
+        .mutate(ended_at=_.ended_at.coalesce(entry))
+        .filter(_.occurred_at <= _.ended_at)
+    )
+    counts = seen.group_by("account_id").aggregate(n_touches=_.count(), n_touches_unnamed=_.channel.isnull().sum())
+    steps = ibis.window(group_by="account_id", order_by=_ORDER)
+    visits = (
+        seen.filter(_.channel.notnull())
+        .mutate(before=_.channel.lag().over(steps))
+        .filter(_.before.isnull() | (_.before != _.channel))
+    )
+    paths = visits.group_by("account_id").aggregate(
+        path=_.channel.collect(order_by=_ORDER),
+        lead_visit=(_.occurred_at <= _.lead_at).fill_null(False).sum(),
+        deal_visit=(_.occurred_at <= _.deal_at).fill_null(False).sum(),
+    )
+    frame = ends.to_pandas()
+    for found in (counts, paths):
+        frame = frame.merge(found.to_pandas(), on="account_id", how="outer", validate="one_to_one")
+    return _fill(frame, cutoff - timedelta(days=followed_days))
+
+
+def _build_ends(deals: ir.Table, end: ir.Value) -> ir.Table:
+    """When and how the followed deals of each account ended, and when the one that counts was opened."""
+    won, is_open = deals.status == "won", deals.status == "open"
+    sums = deals.group_by("account_id").aggregate(
+        won_at=deals.closed_at.min(where=won),
+        won_deal_at=deals.created_at.argmin(deals.closed_at, where=won),
+        first_deal_at=deals.created_at.min(),
+        last_closed_at=deals.closed_at.max(),
+        is_open=is_open.any(),
+    )
+    without = sums.is_open.ifelse(end, sums.last_closed_at)
+    return sums.select(
+        "account_id",
+        is_won=sums.won_at.notnull(),
+        deal_at=sums.won_deal_at.coalesce(sums.first_deal_at),
+        ended_at=sums.won_at.coalesce(without, end),
+    )
+
+
+def name_touches(
+    opportunities: ir.Table, touches: ir.Table, leads: ir.Table, contacts: ir.Table, campaigns: ir.Table
+) -> ir.Table:
+    """Return every touch with its account and its channel as far as they are known, and leads without a touch.
+
+    Returns
+    -------
+    ibis table
+        account_id (never missing), touch_id, occurred_at, channel, is_outside (belongs to no lead and no deal).
+    """
+    ran = campaigns.select(campaign_id="campaign_id", campaign_channel="channel")
+    came = (
+        leads.left_join(ran, "campaign_id")
+        .mutate(lead_channel=_.campaign_channel.coalesce(_.lead_source))
+        .select("lead_id", "lead_channel", "created_at", lead_account="account_id")
+    )
+    whose = opportunities.select(opportunity_id="opportunity_id", deal_account="account_id")
+    known = contacts.select(contact_id="contact_id", contact_account="account_id")
+    joined = touches
+    for other, key in ((ran, "campaign_id"), (came.drop("created_at"), "lead_id"), (whose, "opportunity_id"),
+                       (known, "contact_id")):  # fmt: skip
+        joined = joined.left_join(other, key).drop(f"{key}_right")
+    of_touches = joined.select(
+        "touch_id",
+        "occurred_at",
+        account_id=_.account_id.coalesce(_.deal_account, _.lead_account, _.contact_account),
+        channel=_.channel.coalesce(_.campaign_channel, _.lead_channel),
+        is_outside=_.lead_id.isnull() & _.opportunity_id.isnull(),
+    )
+    alone = came.anti_join(touches, "lead_id").select(
+        touch_id="lead_id",
+        occurred_at="created_at",
+        account_id="lead_account",
+        channel="lead_channel",
+        is_outside=ibis.literal(False),
+    )
+    return of_touches.union(alone).filter(_.account_id.notnull())
+
+
+def _fill(frame: pd.DataFrame, entry: datetime) -> pd.DataFrame:
+    """Put in what the absence of a deal, a touch or a channel means."""
+    frame["has_deal"] = frame["deal_at"].notna()
+    frame["is_won"] = frame["is_won"].fillna(False).astype(bool)
+    frame["ended_at"] = frame["ended_at"].fillna(pd.Timestamp(entry))
+    frame["path"] = [list(path) if isinstance(path, list) or hasattr(path, "shape") else [] for path in frame["path"]]
+    for name in ("n_touches", "n_touches_unnamed", "lead_visit", "deal_visit"):
+        frame[name] = frame[name].fillna(0).astype(int)
+    columns = ["account_id", "is_won", "has_deal", "deal_at", "ended_at", "path", "lead_visit", "deal_visit",
+               "n_touches", "n_touches_unnamed"]  # fmt: skip
+    return frame[columns].sort_values("account_id", ignore_index=True)
+
+
+def build_contacted(
+    opportunities: ir.Table,
+    touches: ir.Table,
+    leads: ir.Table,
+    contacts: ir.Table,
+    campaigns: ir.Table,
+    *,
+    cutoff: datetime,
+    response_days: int = RESPONSE_DAYS,
+    followed_days: int = FOLLOWED_DAYS,
+) -> pd.DataFrame:
+    """Return one row an account that was ever touched: since when, and when it was contacted as one still to be won.
+
+    Such a contact is a touch that belongs to no lead and no deal, while the account was no customer and had no deal
+    open, in the `followed_days` that ended `response_days` before as-of; the first one counts.
+
+    Parameters
+    ----------
+    opportunities, touches, leads, contacts, campaigns, cutoff
+        See `build_journeys`.
+
+    Returns
+    -------
+    DataFrame
+        account_id, first_touch_at, contacted_at (NaT where never so). Sorted by account_id.
+    """
+    until = cutoff - timedelta(days=response_days)
+    since = until - timedelta(days=followed_days)
+    named = name_touches(opportunities, touches, leads, contacts, campaigns)
+    taken = opportunities.filter(_.is_relevant).select(
+        "account_id",
+        taken_at="created_at",
+        free_at=(_.status == "lost").ifelse(_.closed_at, ibis.literal(cutoff)),
+    )
+    cold = named.filter(_.is_outside & (_.occurred_at >= ibis.literal(since)) & (_.occurred_at < ibis.literal(until)))
+    busy = [
+        cold.account_id == taken.account_id,
+        taken.taken_at <= cold.occurred_at,
+        taken.free_at > cold.occurred_at,
+    ]
+    ever = named.group_by("account_id").aggregate(first_touch_at=_.occurred_at.min()).to_pandas()
+    first = cold.anti_join(taken, busy).group_by("account_id").aggregate(contacted_at=_.occurred_at.min())
+    both = ever.merge(first.to_pandas(), on="account_id", how="left", validate="one_to_one")
+    return both.sort_values("account_id", ignore_index=True)

@@ -1,0 +1,79 @@
+"""Rival definitions and cohorts on the company of twelve accounts, by arithmetic that is written out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import twelve
+from test_efficiency import DAYS_A, DAYS_B, W2, W3, build, salaries, total
+
+from icp_lib import costs, lags, rivals
+
+LAGGED = 450 * 5 + 450 * (W2 + W3) + 900 * W2
+CARE = (330 + 220 + 440 + 330 + 880) / 5 + (20 * 4 + 50) / 5
+
+
+@pytest.fixture
+def ledger(monkeypatch):
+    monkeypatch.setattr(lags, "MIN_AT_RISK", 3)
+    return build(rules=("direct",)).ledger
+
+
+def compare(ledger, *paid_channels: str) -> pd.DataFrame:
+    made = costs.build_costs(ledger, *rivals.group_payers(ledger, paid_channels))
+    return rivals.compare_definitions(made, paid_channels).set_index("definition")
+
+
+def test_every_definition_by_hand(ledger):
+    table = compare(ledger, "Search")
+    paid = salaries(DAYS_A) + salaries(DAYS_B)
+    # leads of Search: three of four of the first quarter were won, the one of the second, not the one of the third;
+    # of Fair two of three of the first quarter
+    won_media = 225 * 3 * 3 / 4 + 225 * 3 * 2 / 3 + 225 * (2 + W2 + W3)
+    every = total(DAYS_A) + total(DAYS_B)
+    won_pay = (1000 * (np.array(DAYS_A["won"]) + np.array(DAYS_B["won"])) / every).sum()
+    assert table["estimate"].to_dict() == pytest.approx({
+        "Ours: fully loaded, lag by category": (LAGGED + paid) / 6 + CARE,
+        "Ours, without support until live": (LAGGED + paid) / 6 + 440,
+        "Sales and marketing only": (LAGGED + paid) / 6,
+        "Same-quarter spend": (5400 + 9000 + 2200 + 130) / 6,
+        "Everything moved by the lead's lag": table["estimate"].iloc[4],  # by hand in test_efficiency
+        "Blended": (5400 + 9000 + 2250 + 2200 + 130) / 6,
+        "Marketing only": 5400 / 6,
+        "Deals won only": (won_media + won_pay) / 6 + CARE,
+        "Paid only": 2700 / 4,
+        "Paid only, with the lag": LAGGED / 2 / 4,
+    })  # fmt: skip
+    assert table["n"].tolist() == [6] * 8 + [4] * 2
+    ours = table["estimate"].iloc[0]
+    assert table["difference_rate"].tolist() == pytest.approx((table["estimate"] / ours - 1).tolist())
+
+
+def test_without_paid_channels_what_rests_on_them_is_missing_and_says_so(ledger):
+    table = compare(ledger)
+    lost = table[table.index.str.startswith("Paid")]
+    assert lost[["estimate", "conf_low", "conf_high"]].isna().all(axis=None)
+    assert set(lost["note"]) == {"needs paid_channels in icp.yml, named as the channels in spend"}
+    assert table["estimate"].notna().sum() == 8
+
+
+def test_cohorts_by_hand(ledger):
+    table = rivals.estimate_cohorts(ledger, ["2026-Q3", "2026-Q2", "2026-Q1"]).set_index("cohort")
+    every = total(DAYS_A) + total(DAYS_B)
+    # first quarter: A1, A2, A3, A5, B1, B2, B3; all their days, won or lost
+    days = np.array([22 + 22 + 22, 28 + 28 + 19 + 28 + 19, 10 + 31 + 31 + 22 + 31 + 22 + 31,
+                     10 + 10 + 30 + 30 + 30 + 30, 10 + 10 + 31 + 31, 30 + 10, 10, 0, 0])  # fmt: skip
+    care = (330 + 220 + 440 + 880) / 4 + (20 * 3 + 50) / 4
+    assert table.loc["2026-Q1", "estimate"] == pytest.approx((1350 + (1000 * days / every).sum()) / 5 + care)
+    assert table["n"].tolist() == [0, 1, 5]
+    # by the lag curve nothing is won before the second month after the lead's
+    assert table["maturity_rate"].tolist() == pytest.approx([W2 / 3, (W2 + W3 + 1 + 1) / 3, 1])
+    assert table["is_mature"].tolist() == [False, False, True]
+    assert table.loc["2026-Q2", "note"].startswith("too young: 88% of its wins should be in")
+    assert np.isnan(table.loc["2026-Q3", "estimate"])
+
+
+def test_without_spend_there_are_no_rows():
+    nothing = build(spend=twelve.build_spend().head(0), rules=("direct",)).ledger
+    assert rivals.estimate_cohorts(nothing, ["2026-Q3"]).empty and compare(nothing, "Search").empty
