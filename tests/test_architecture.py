@@ -17,7 +17,8 @@ LAYERS = (
     "checks",
     "schemas metrics settings transforms aliases recognition opening reading mapping feeding linking fx parsing "
     "validation quarantine extract accounts demo",
-    "stats rules value groups space search pruning permutation pooling power draws discovery disguise",
+    "stats rules value groups space search pruning permutation pooling power draws discovery disguise "
+    "contrasts trials looks randomisation designs heterogeneity",
     "segments quality profile offer answers change realised",
     "formats sentences marks notes display charts labels planes figures search_figures segment_figures "
     "codebook template",
