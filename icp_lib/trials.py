@@ -120,8 +120,8 @@ def check_units(data, account: str = "account_id", arm: str = "arm") -> None:
             )
     raise DataError(
         f"experiment: {n_rows:,} rows of {n_accounts:,} accounts. The arms were assigned by account, so the leads or "
-        "deals of one account are not independent, and a test on them finds effects where there are none. Sum numerator and "
-        "denominator to one row an account."
+        "deals of one account are not independent, and a test on them finds effects where there are none. Sum "
+        "numerator and denominator to one row an account."
     )
 
 
