@@ -125,8 +125,10 @@ def check_balance(
     return table.assign(p_adjusted=adjusted, passes=~(adjusted < alarm))
 
 
-def _find_drift(n_comparisons: int, look_shares, power: float, alpha: float) -> tuple[float, float]:
-    """The last look's boundary, and the effect in standard errors that is found with the power asked for."""
+def find_drift(
+    n_comparisons: int, look_shares: Sequence[float] = (1.0,), power: float = POWER, alpha: float = 0.05
+) -> tuple[float, float]:
+    """Return the last look's boundary, and the effect in standard errors that is found with the power asked for."""
     check_range(power, 0.05, 0.999, "power")
     z = looks.find_boundaries(look_shares, alpha / n_comparisons)
     drift = brentq(lambda each: looks.find_power(look_shares, z, each) - power, 0.0, 20.0, xtol=1e-8)
@@ -184,7 +186,7 @@ def detectable_effect(
         raise DataError("detectable_effect: give rate (of a share) or sd (of a mean), one of the two.")
     if min(n_arm, n_control) < 1:
         return NAN
-    z, drift = _find_drift(n_comparisons, look_shares, power, alpha)
+    z, drift = find_drift(n_comparisons, look_shares, power, alpha)
     if sd is not None:
         return float(drift * sd * np.sqrt(1 / n_arm + 1 / n_control))
 
@@ -218,7 +220,7 @@ def required_accounts(
     if (rate is None) == (sd is None):
         raise DataError("required_accounts: give rate (of a share) or sd (of a mean), one of the two.")
     check_range(effect, 1e-9, np.inf if rate is None else 1 - rate, "effect")
-    z, drift = _find_drift(n_comparisons, look_shares, power, alpha)
+    z, drift = find_drift(n_comparisons, look_shares, power, alpha)
     spread = drift * sd * np.sqrt(1 + 1 / ratio) if sd is not None else _error_needed(effect, rate, ratio, z, drift)
     return int(np.ceil((spread / effect) ** 2 - 1e-9))
 

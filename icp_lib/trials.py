@@ -185,14 +185,15 @@ def _sum_families(part, measure: Measure, arm: str, cluster) -> tuple[pd.DataFra
     return units.reset_index(level=0, names=[arm]).reset_index(drop=True), used
 
 
-def _build_values(part, measure: Measure) -> np.ndarray:
+def build_values(part: pd.DataFrame, measure: Measure) -> np.ndarray:
+    """Return numerator and denominator, shape (n, 2); a mean has the denominator 1."""
     bottom = part[measure.denominator] if measure.denominator else pd.Series(1.0, part.index)
     return np.column_stack([part[measure.numerator], bottom]).astype(float)
 
 
 def _draw_again(part, measure, codes, draws, cluster, pair, conf_level) -> dict:
     """The randomisation test over families where each lies in one arm, else over accounts."""
-    values = _build_values(part, measure)
+    values = build_values(part, measure)
     _, first, member = np.unique(cluster, return_index=True, return_inverse=True)
     if (codes == codes[first][member]).all():
         values = np.column_stack([np.bincount(member, weights=column) for column in values.T])
@@ -211,7 +212,7 @@ def _regress(part, measure, name, arm, cluster, covariates, conf_level) -> dict:
     """Lin's regression; the metric's own covariate joins the others."""
     table = part[[*covariates, *([measure.covariate] if measure.covariate else [])]].to_numpy(float)
     is_arm = (part[arm] == name).to_numpy()
-    found = contrasts.compare_regressed(_build_values(part, measure), table, is_arm, cluster, conf_level)
+    found = contrasts.compare_regressed(build_values(part, measure), table, is_arm, cluster, conf_level)
     return found or {"note": "Too few accounts for the covariates: compared without them."}
 
 
