@@ -207,7 +207,7 @@ experiments:
       - {metric: opportunity_rate, window_days: 45, not_worse_than: -0.08}
     cost_per_account: 22
     deviations:
-      - {on: 2026-05-18, what: "Fewer wholesalers without an open deal were left than planned: 177 an arm, not 180."}
+      - {day: 2026-05-18, what: "Fewer wholesalers without an open deal were left than planned: 177 an arm, not 180."}
     decision:
       ship: The meeting rate is higher beyond luck, and every guardrail holds.
       stop: The likely range ends below +6 points, or a guardrail fails.
@@ -264,7 +264,7 @@ experiments:
       continue: Neither, and accounts are left to assign.
       cannot answer: Neither, and no accounts are left.
     concluded:
-      on: 2025-12-01
+      day: 2025-12-01
       decision: cannot answer
       what: 60 accounts an arm, the difference +4 points (-9 to +17). The list was not kept in the CRM.
       afterwards: Not repeated. Since then no test starts before its page says that it can answer.

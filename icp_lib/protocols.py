@@ -126,14 +126,14 @@ class Plan(_Strict):
 class Deviation(_Strict):
     """Something that was done otherwise than agreed, and when."""
 
-    on: date
+    day: date
     what: str
 
 
 class Conclusion(_Strict):
     """How a test was concluded: when, what was decided, and what happened afterwards."""
 
-    on: date
+    day: date
     decision: Literal[DECISIONS]
     what: str = ""
     afterwards: str = ""
@@ -269,7 +269,7 @@ def load_protocols(folder: str | Path) -> Protocols:
         try:
             found[name] = Protocol(**{str(key): value for key, value in item.items()})
         except ValidationError as error:
-            problems[name] = explain(error, f"{FILE}, {name}", _keys)
+            problems[name] = explain(error, f"{FILE}, {name}", _keys).replace("\n", " ")
     return Protocols(found, problems)
 
 

@@ -128,6 +128,19 @@ class Run:
         return Run(self.quarter.previous, self.data, self.out, self.extract)
 
     @property
+    def cutoffs(self) -> list[datetime]:
+        """The first moments after the last twelve quarters, this one last: when a report looked."""
+        quarters = [self.quarter]
+        while len(quarters) < 12:
+            quarters.insert(0, quarters[0].previous)
+        return [each.cutoff(self.settings.timezone) for each in quarters]
+
+    def set_aside(self, name: str) -> pd.DataFrame:
+        """Rows of a table that are in quarantine, as written, with file, line and reason; never published."""
+        path = self.extract.cache / "quarantine" / f"{_check_name(name)}.csv"
+        return pd.read_csv(path, dtype="str", keep_default_na=False) if path.exists() else pd.DataFrame()
+
+    @property
     def work(self) -> Path:
         """The working folder of this quarter."""
         return self.out / ".work" / str(self.quarter)
