@@ -23,12 +23,12 @@ from icp_lib.formats import (
 )
 from icp_lib.marks import axis, nice_scale, progress_bar, range_bar, read_progress, status_mark, verdict_mark
 from icp_lib.metrics import METRICS
-from icp_lib.notes import aside, facts, how_sure
+from icp_lib.notes import aside, banner, facts, how_sure
 from icp_lib.sentences import Shown, fill, missing, missing_words, say
 
 __all__ = [
-    "Shown", "aside", "facts", "fill", "format_interval", "format_range", "format_value", "how_sure", "missing_words",
-    "passed", "say", "set_currency", "show", "verdict_mark",
+    "Shown", "aside", "banner", "facts", "fill", "format_interval", "format_range", "format_value", "how_sure",
+    "missing_words", "passed", "say", "set_currency", "show", "verdict_mark",
 ]  # fmt: skip
 
 _NEVER_COLUMNS = ("verdict", "note", "conf_level")

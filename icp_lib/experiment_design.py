@@ -7,18 +7,22 @@ from datetime import datetime
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
-from icp_lib import assignment, designs, outcomes
+from icp_lib import assignment, contrasts, designs, looks, outcomes, stats
 from icp_lib.outcomes import Sources
 from icp_lib.protocols import Candidate, Protocol
 from icp_lib.studies import Study
 
 COLUMNS = [
     "experiment_id", "candidate", "n_available", "n_per_group", "control_rate", "rate_from", "mde", "detectable",
-    "n_needed", "weeks_needed", "is_able", "share_of_new", "share_of_margin", "max_share", "is_within_cap", "note",
+    "n_needed", "weeks_needed", "is_able", "share_of_new", "share_of_margin", "max_share", "is_within_cap", "metric",
+    "note",
 ]  # fmt: skip
+SIMULATED = ["experiment_id", "metric", "with_effect", "n_per_group", "n_runs", "ship_rate", "ship_rate_low",
+             "ship_rate_high", "expected_rate"]  # fmt: skip
 CURVE_SIZES = (25, 50, 75, 100, 150, 200, 300, 400, 600, 800, 1200)
-LEAST_REACHED, _YEAR_WEEKS = 0.20, 52.0
+LEAST_REACHED, _YEAR_WEEKS, _SURELY_NOT = 0.20, 52.0, 0.6
 
 
 def build_design(
@@ -71,7 +75,7 @@ def _describe(test: Study, candidate: Candidate, accounts, sources, end, running
     row = {
         "experiment_id": test.experiment_id, "candidate": candidate.id, "n_available": n_available,
         "n_per_group": n_per_group, "control_rate": level if primary.is_rate else np.nan, "rate_from": source,
-        "mde": protocol.mde, "max_share": protocol.max_share,
+        "mde": protocol.mde, "max_share": protocol.max_share, "metric": primary.id,
     }  # fmt: skip
     n_worked = n_per_group * (n_split - (protocol.design == "uplift"))
     flow = assignment.estimate_flow(candidate, accounts, sources.opportunities, end, n_worked)
@@ -84,12 +88,16 @@ def _describe(test: Study, candidate: Candidate, accounts, sources, end, running
         n_available=n_available, mde=protocol.mde, n_arms=n_groups, accounts_per_week=weekly,
         window_days=primary.window_days, weeks_max=_YEAR_WEEKS, **spread, **plan,
     ).iloc[0]  # fmt: skip
-    detectable = designs.detectable_effect(n_per_group, n_per_group, n_comparisons=max(n_groups - 1, 1), **spread, **plan)
+    rivals = {"n_comparisons": max(n_groups - 1, 1)}
+    detectable = designs.detectable_effect(n_per_group, n_per_group, **rivals, **spread, **plan)
     row |= {"detectable": detectable, "n_needed": int(found["n_needed"]), "weeks_needed": found["weeks_needed"]}
-    return row | {"is_able": bool(found["answers"]), "note": _say(protocol, level, detectable, found)}
+    words = _say(protocol, level, detectable, found)
+    if not row["is_within_cap"]:
+        words.append(f"It takes more of the current effort than the {protocol.max_share:.0%} agreed.")
+    return row | {"is_able": bool(found["answers"]), "note": " ".join(words)}
 
 
-def _say(protocol: Protocol, level: float, detectable: float, found) -> str:
+def _say(protocol: Protocol, level: float, detectable: float, found) -> list[str]:
     """What a reader must know before anything starts."""
     words = [str(found["note"])] if found["note"] else []
     if detectable > protocol.mde * 1.0001:
@@ -98,7 +106,7 @@ def _say(protocol: Protocol, level: float, detectable: float, found) -> str:
         words.append(f"Few accounts reach it: a stage that {LEAST_REACHED:.0%} reach would answer sooner.")
     elif protocol.primary.is_rate and level < LEAST_REACHED:
         words.append(f"Fewer than {LEAST_REACHED:.0%} reach it: an earlier step would answer sooner.")
-    return " ".join(words)
+    return words
 
 
 def find_level(test: Study, candidate: Candidate, free: pd.DataFrame, sources: Sources, end) -> tuple[float, str]:
@@ -139,3 +147,64 @@ def build_curves(design: pd.DataFrame, tests: Iterable[Study]) -> pd.DataFrame:
             named = {"experiment_id": row.experiment_id, "candidate": row.candidate}
             rows.append(named | {"n_per_group": size, "effect": effect, "control_rate": row.control_rate})
     return pd.DataFrame(rows, columns=["experiment_id", "candidate", "n_per_group", "effect", "control_rate"])
+
+
+def simulate_designs(
+    tests: Iterable[Study], design: pd.DataFrame, n_runs: int = 200, seed: int = 0
+) -> pd.DataFrame:
+    """Run simulated tests of each size, with its looks, through the same comparison: without an effect, and with.
+
+    Accounts and arms are those of the test (as planned, where nobody is assigned); each account reaches the outcome
+    with the control's share of `design`, and in the treated arms of the second row with that plus the effect agreed. A
+    run says ship where a look crosses its boundary on the better side; several arms share the error by Bonferroni.
+
+    Returns
+    -------
+    DataFrame
+        experiment_id, with_effect (0, and the effect agreed), n_per_group, n_runs, ship_rate with its Wilson range,
+        expected_rate (half of 5 % without an effect, and the power agreed with it; the power of accounts planned too
+        few is lower). Shares of accounts only.
+    """
+    rows, by_id = [], {test.experiment_id: test for test in tests}
+    for row in design.drop_duplicates("experiment_id").itertuples():
+        protocol = by_id[row.experiment_id].protocol
+        if not np.isfinite(row.control_rate) or row.control_rate <= 0 or row.n_per_group < 2:
+            continue
+        names = [*protocol.treated, protocol.control]
+        limits = looks.plan_looks(protocol.looks, alpha=0.05 / max(len(protocol.treated), 1))
+        rng = np.random.default_rng(seed)
+        for effect, expected in ((0.0, 0.025), (protocol.mde, protocol.power)):
+            shares = {name: min(row.control_rate + effect * (name != protocol.control), 1.0) for name in names}
+            shipped = [_run_once(int(row.n_per_group), shares, protocol.control, limits, rng) for _ in range(n_runs)]
+            found = stats.estimate_proportion(np.array(shipped), np.arange(n_runs))
+            rows.append([row.experiment_id, row.metric, effect, row.n_per_group, n_runs, *found[:3], expected])
+    return pd.DataFrame(rows, columns=SIMULATED)
+
+
+def _run_once(n: int, shares: dict[str, float], control: str, limits: pd.DataFrame, rng) -> bool:
+    """One simulated test: whether any arm crosses the boundary of a look on the better side."""
+    order = {name: rng.random(n) < share for name, share in shares.items()}
+    for share, p_nominal in zip(limits["share"], limits["p_nominal"], strict=True):
+        size = max(round(share * n), 2)
+        counts = {name: (int(reached[:size].sum()), size) for name, reached in order.items()}
+        usual, best = counts[control][0] / size, max(got for got, _ in counts.values()) / size
+        spread = np.sqrt((usual * (1 - usual) + best * (1 - best)) / size)
+        if best - usual <= _SURELY_NOT * norm.isf(p_nominal / 2) * spread:
+            continue  # far from the boundary: the comparison is costly
+        rows = compare_counts(counts, control)
+        if any(row["p_value"] <= p_nominal and row["effect"] > 0 for row in rows):
+            return True
+    return False
+
+
+def compare_counts(counts: dict[str, tuple[int, int]], control: str) -> list[dict]:
+    """Compare arms known by how many of how many reached the outcome: the comparison of every test."""
+    from tea_tasting.aggr import Aggregates
+
+    moments = {}
+    for name, (got, n) in counts.items():
+        share = got / n
+        moments[name] = Aggregates(
+            count_=n, mean_={"reached": share}, var_={"reached": share * (1 - share) * n / (n - 1)}, cov_={}
+        )
+    return contrasts.compare_moments(moments, contrasts.Measure("reached_rate", "reached"), control=control)

@@ -62,7 +62,7 @@ def _check_protocol(study: Study) -> dict:
     """Whether there is a protocol, unchanged, written before the first account was assigned."""
     name, protocol = "Protocol before launch", study.protocol
     if protocol is None:
-        return _row(name, FAILED, study.problem, "Without a protocol anything can be read into a result. Mend the file.")
+        return _row(name, FAILED, study.problem, "Without a protocol a result can mean anything. Mend the file.")
     if protocol.agreed and protocol.agreed != protocol.hash:
         found = f"its rules are not those agreed: {protocol.agreed} then, {protocol.hash} now."
         return _row(name, FAILED, found, "Put the old rules back and list the change under deviations.")
@@ -228,8 +228,8 @@ def _check_balance(study: Study) -> dict | None:
         return _row("Alike before", OPEN, "nothing is known of the accounts before the test.")
     table = designs.check_balance(frame[["arm"]].assign(**columns), list(columns), arm="arm", control=control)
     worst = table.loc[table["p_adjusted"].fillna(1.0).idxmin()]
-    words = f"largest difference: {worst['covariate'].replace('_', ' ')}, {abs(worst['difference_in_sd']):.2f} standard "
-    found = f"{words}deviations, of {len(columns):,} things compared."
+    words = f"{worst['covariate'].replace('_', ' ')}, {abs(worst['difference_in_sd']):.2f} standard deviations"
+    found = f"largest difference: {words}, of {len(columns):,} things compared."
     if worst["p_adjusted"] < ALARM:
         todo = "Not by lot, or very bad luck: find out how the list was made."
         return _row("Alike before", FAILED, found, todo, worst["p_adjusted"])

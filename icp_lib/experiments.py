@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from icp_lib import looks, outcomes, stats, studies, trials
+from icp_lib import outcomes, stats, trials
+from icp_lib.experiment_effects import FULL, check_guardrails, compare_tests, find_look
+from icp_lib.experiment_health import check_health, list_withheld
 from icp_lib.outcomes import Sources
-from icp_lib.protocols import Protocol
+from icp_lib.protocols import Guardrail, Protocol
 from icp_lib.rules import Segment
-from icp_lib.studies import Measured, Study
+from icp_lib.schemas import CLAIM_COLUMNS
+from icp_lib.studies import Study
 
-RESULTS = [
-    "experiment_id", "candidate", "metric", "role", "arm", "control", "n_arm", "n_control", "value_arm",
-    "value_control", "effect", "effect_low", "effect_high", "effect_relative", "effect_relative_low",
-    "effect_relative_high", "p_value", "p_adjusted", "adjustment", "note",
-]  # fmt: skip
-_SAYS = ["effect", "effect_low", "effect_high", "effect_relative", "effect_relative_low", "effect_relative_high",
-         "p_value", "p_adjusted"]  # fmt: skip
 PROTOCOL = [
     "experiment_id", "state", "design", "candidate", "question", "primary", "arms", "control", "written_on",
     "assigned_on", "n_assigned", "mde", "smallest_worth", "looks", "guardrails", "cost_per_account", "hash",
@@ -31,8 +28,47 @@ DECIDED = [
     "effect_high", "p_adjusted", "adjustment", "guardrails", "worth", "n_successes", "break_even", "gain", "gain_low",
     "gain_high", "p_best", "expected_regret", "n", "verdict", "note",
 ]  # fmt: skip
-WITHHELD, TOO_EARLY, PLANNED = "withheld", "continue", "not started"
-_Z, _FULL, _LATE_DAYS = 1.959963985, 0.999, 7
+WITHHELD, PLANNED = "withheld", "not started"
+ARCHIVE = ["experiment_id", "candidate", "concluded_on", "decision", "what", "afterwards", "hash"]
+CHANGED = ["experiment_id", "candidate", "arm", "decision_before", "decision", "effect_before", "effect", "metric",
+           "reading"]  # fmt: skip
+_Z, _LATE_DAYS = 1.959963985, 7
+
+
+class Judged(NamedTuple):
+    """All results of a quarter: health, why results are withheld, comparisons, guardrails and decisions."""
+
+    health: pd.DataFrame
+    withheld: dict[str, str]
+    compared: pd.DataFrame
+    guarded: pd.DataFrame
+    decisions: pd.DataFrame
+
+
+def judge_tests(tests: list[Study], accounts: pd.DataFrame, sources: Sources, end: datetime) -> Judged:
+    """Check, compare and decide every test, in this order: a failed check withholds the result.
+
+    Parameters
+    ----------
+    tests : list of Study
+        From `studies.build_studies`.
+    accounts : DataFrame
+        The account table.
+    sources : Sources
+    end : datetime
+        The first moment after as-of.
+
+    Returns
+    -------
+    Judged
+    """
+    health = check_health(tests)
+    withheld = list_withheld(health)
+    compared = compare_tests(tests, withheld)
+    guarded = check_guardrails(tests, compared)
+    return Judged(
+        health, withheld, compared, guarded, decide(tests, compared, guarded, withheld, accounts, sources, end)
+    )
 
 
 def build_protocols(tests: Iterable[Study], end: datetime) -> pd.DataFrame:
@@ -50,7 +86,7 @@ def build_protocols(tests: Iterable[Study], end: datetime) -> pd.DataFrame:
 
 def _describe(test: Study, end: datetime) -> dict:
     protocol = test.protocol
-    guards = [f"{each.words} not worse than {each.not_worse_than:+g}" for each in protocol.guardrails]
+    guards = [_say_guardrail(each) for each in protocol.guardrails]
     return {
         "state": find_state(test, end), "design": protocol.design, "question": protocol.question, "why": protocol.why,
         "candidate": ", ".join(each.id for each in protocol.profiles), "arms": ", ".join(protocol.arms),
@@ -62,6 +98,13 @@ def _describe(test: Study, end: datetime) -> dict:
     }  # fmt: skip
 
 
+def _say_guardrail(guard: Guardrail) -> str:
+    """A guardrail in words, its margin in the measure's own unit."""
+    unit = "points" if guard.is_rate else "days" if guard.is_lower_better else "of margin"
+    margin = guard.not_worse_than * (100 if guard.is_rate else 1)
+    return f"{guard.words}: not worse than {margin:+g} {unit}".replace("-", "−")
+
+
 def find_state(test: Study, end: datetime) -> str:
     """Return where a test stands: no protocol, concluded, not started, running or through."""
     if test.protocol is None:
@@ -70,7 +113,7 @@ def find_state(test: Study, end: datetime) -> str:
         return "concluded"
     if not len(test.lines):
         return PLANNED
-    return "through" if test.shares[-1] >= _FULL else "running"
+    return "through" if test.shares[-1] >= FULL else "running"
 
 
 def list_deviations(test: Study) -> list[str]:
@@ -81,127 +124,6 @@ def list_deviations(test: Study) -> list[str]:
     if pd.notna(first) and abs(first - pd.Timestamp(protocol.assigned_on)) > pd.Timedelta(days=_LATE_DAYS):
         said.append(f"Assigned from {first:%d %b %Y} on; planned was {protocol.assigned_on:%d %b %Y}.")
     return said
-
-
-def find_look(shares: list[float], planned: list[float]) -> tuple[list[float], list[float], bool]:
-    """Return the looks taken (as shares that they had), those to come, and whether now is one of them.
-
-    A look is taken at the first quarter's end at which its share of the accounts is through; one that jumps over
-    several takes them as one. Reading the same accounts again later is the same look.
-
-    Examples
-    --------
-    >>> find_look([0.0, 0.6, 1.0], [0.5, 1.0])
-    ([0.6, 1.0], [], True)
-    >>> find_look([0.0, 0.3], [0.5, 1.0])
-    ([], [0.5, 1.0], False)
-    """
-    taken, left, most = [], list(planned), 0.0
-    for share in shares:
-        due = [look for look in left if look < share + looks.LEAST_APART]
-        if due and share > most:
-            taken, left = [*taken, min(1.0, share)], [look for look in left if look not in due]
-        most = max(most, share)
-    return taken, left, bool(taken) and most - taken[-1] < looks.LEAST_APART
-
-
-def compare_tests(tests: Iterable[Study], withheld: Mapping[str, str]) -> pd.DataFrame:
-    """Compare what each test compares, on every measure of its protocol, at the look that is due.
-
-    Parameters
-    ----------
-    tests : iterable of Study
-    withheld : mapping
-        Tests with a failed check -> why: their values by arm stay, effects and p-values are left out.
-
-    Returns
-    -------
-    DataFrame
-        RESULTS, and what later functions need: outcome (words), se, df, se_control, method, is_lower_better, is_look (a planned
-        one), n_events (accounts with something).
-    """
-    frames = []
-    for test in tests:
-        parts = [_compare_group(test, name, part) for name, part in studies.list_groups(test)]
-        parts = [part for part in parts if len(part)]
-        if not parts:
-            continue
-        found = trials.adjust_arms(pd.concat(parts, ignore_index=True))
-        if test.experiment_id in withheld:
-            found[_SAYS], found["adjustment"] = np.nan, ""
-            found["note"] = f"Result withheld. {withheld[test.experiment_id]}"
-        frames.append(found)
-    extra = ["outcome", "se", "df", "se_control", "method", "is_lower_better", "is_look", "n_events"]
-    table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*RESULTS, *extra])
-    return table[[*RESULTS, *extra]]
-
-
-def _compare_group(test: Study, candidate: str, part: pd.DataFrame) -> pd.DataFrame:
-    """Every measure of one candidate's arms (or of the candidates), adjusted for looks."""
-    control = test.protocol.control
-    if control not in set(part["group"]) or part["group"].nunique() < 2 or part["account_id"].duplicated().any():
-        return pd.DataFrame()
-    covariates = [name for name in test.covariates if part[name].std() > 0]
-    options = {"control": control, "arm": "group", "covariates": covariates, "family": "family_id"}
-    measures = [each.columns for each in test.measured]
-    found = trials.compare_arms(part, measures, draws=studies.draw_again(test, part), **options)
-    frames = [_adjust(test, each, rows) for each, rows in zip(test.measured, _split(found, test.measured), strict=True)]
-    found = pd.concat(frames, ignore_index=True).assign(experiment_id=test.experiment_id, candidate=candidate)
-    top = {(each.role, each.measure.id): part[each.columns.numerator] > 0 for each in test.measured}
-    inside = [part["group"].isin([row.arm, control]) & top[row.role, row.metric] for row in found.itertuples()]
-    return found.assign(n_events=[int(each.sum()) for each in inside])
-
-
-def _split(found: pd.DataFrame, measured: list[Measured]) -> list[pd.DataFrame]:
-    """The rows of each measure; two measures of one id (a guardrail may repeat one) are told apart by their role."""
-    return [found[(found["metric"] == each.measure.id) & (found["role"] == each.role)] for each in measured]
-
-
-def _adjust(test: Study, measured: Measured, rows: pd.DataFrame) -> pd.DataFrame:
-    """Adjust the rows of one measure for the looks taken, or say why there is nothing to read."""
-    name, slot = measured.measure.id, test.measured.index(measured)
-    rows = rows.assign(outcome=measured.measure.words, is_lower_better=measured.measure.is_lower_better, is_look=True)
-    if measured.absent:
-        nothing = [*_SAYS, "value_arm", "value_control"]
-        return rows.assign(note=f"{measured.absent}.", **dict.fromkeys(nothing, np.nan))
-    share = float(test.frame[f"m{slot}_is_mature"].mean())
-    if measured.role == "primary" or test.protocol.primary.id == name:
-        taken, left, is_now = find_look(test.shares, test.protocol.looks)
-        if is_now:
-            return looks.adjust_look(rows, [*taken, *left], len(taken))
-    elif share >= _FULL:
-        return looks.adjust_look(rows, [1.0], 1)
-    if share == 0 or rows["se"].isna().all():
-        return rows.assign(is_look=False)
-    mde = test.protocol.mde if measured.measure.is_rate else 2.8 * float(rows["se"].median()) * np.sqrt(share)
-    return looks.always_valid(rows, mde).assign(is_look=False)
-
-
-def check_guardrails(tests: Iterable[Study], compared: pd.DataFrame) -> pd.DataFrame:
-    """Return every guardrail of every arm: holds, fails, or cannot tell (non-inferiority, one-sided 97.5 %).
-
-    experiment_id, candidate, arm, outcome, metric, effect, effect_low, effect_high (one at a time), not_worse_than,
-    state, note.
-    """
-    frames = []
-    for test in tests:
-        rows = compared[(compared["experiment_id"] == test.experiment_id) & (compared["role"] == "guardrail")]
-        if test.protocol is None or not len(rows):
-            continue
-        guards = test.protocol.guardrails
-        lower = [each.id for each in guards if each.is_lower_better]
-        margins = {each.id: each.not_worse_than for each in guards}
-        judged = trials.check_guardrails(rows.reset_index(drop=True), margins, lower_is_better=lower)
-        state = np.select([judged["passes"], judged["is_worse"]], ["holds", "fails"], "cannot tell")
-        rows = rows.reset_index(drop=True)
-        half = _Z * rows["se"]
-        named = rows[["experiment_id", "candidate", "arm", "control", "outcome", "metric", "effect", "note"]]
-        state = np.where(rows["effect"].isna(), "not judged", state)
-        ends = {"effect_low": rows["effect"] - half, "effect_high": rows["effect"] + half}
-        frames.append(named.assign(**ends, not_worse_than=judged["not_worse_than"], state=state))
-    columns = ["experiment_id", "candidate", "arm", "control", "outcome", "metric", "effect", "effect_low",
-               "effect_high", "not_worse_than", "state", "note"]  # fmt: skip
-    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
 
 
 def decide(
@@ -266,9 +188,9 @@ def _choose(test: Study, row: dict, guards: list[str], withheld: Mapping[str, st
     if test.experiment_id in withheld:
         return WITHHELD, withheld[test.experiment_id]
     protocol, sign = test.protocol, -1.0 if row["is_lower_better"] else 1.0
-    low, high = sorted((sign * row["effect_low"], sign * row["effect_high"]))
+    high = max(sign * row["effect_low"], sign * row["effect_high"])
     is_beyond_luck = row["p_adjusted"] <= stats.MAX_P
-    is_open = test.shares[-1] < _FULL
+    is_open = test.shares[-1] < FULL
     if np.isnan(row["effect"]):
         return ("continue", "no window is over yet") if is_open else ("cannot answer", row["note"].rstrip("."))
     if "fails" in guards:
@@ -281,8 +203,9 @@ def _choose(test: Study, row: dict, guards: list[str], withheld: Mapping[str, st
         return "continue", "no planned look is due; this one is extra"
     if is_beyond_luck and all(state == "holds" for state in guards):
         return "ship", "better beyond luck" + (", and every guardrail holds" if guards else "")
-    why = "better beyond luck, but a guardrail cannot tell" if is_beyond_luck else "neither better beyond luck nor ruled out"
-    return ("continue", f"{why}, and accounts are left") if is_open else ("cannot answer", f"{why}, and no account is left")
+    why = "neither better beyond luck nor ruled out"
+    why = "better beyond luck, but a guardrail cannot tell" if is_beyond_luck else why
+    return ("continue", f"{why}; accounts are left") if is_open else ("cannot answer", f"{why}; no account is left")
 
 
 def judge_row(row: Mapping, decision: str) -> str:
@@ -339,34 +262,75 @@ def _rank(test: Study, own: pd.DataFrame, worths: list[dict]) -> list[dict]:
     return table.head(len(own))[["p_best", "expected_regret"]].to_dict("records")
 
 
-def compare_within(tests: Iterable[Study], withheld: Mapping[str, str], traits: Mapping[str, dict]) -> pd.DataFrame:
-    """Search for kinds of accounts in which an arm does better or worse than in the others, adjusted for the search."""
-    from icp_lib import heterogeneity
-    from icp_lib.rules import build_levels
 
-    frames = []
+
+def build_claims(decisions: pd.DataFrame, tests: Iterable[Study]) -> pd.DataFrame:
+    """Return one row a claim: every arm of a test that has a result, `claims_06`.
+
+    `metric` is effect_<metric>: the estimate is a difference. The p-value is two-sided, Holm-adjusted and adjusted for
+    looks; `holdout_p_adjusted` is its half on the side that was hoped for (see `judge_row`).
+    """
+    rows, by_id = [], {test.experiment_id: test for test in tests}
+    judged = decisions[decisions["effect"].notna()]
+    for row in judged.to_dict("records"):
+        protocol = by_id[row["experiment_id"]].protocol
+        name = row["arm"] if protocol.design == "sample" else row["candidate"]
+        rules = [each.model_dump() for one in protocol.profiles if one.id == name for each in one.conditions]
+        sign = -1.0 if protocol.primary.is_lower_better else 1.0
+        p_two = row["p_adjusted"]
+        same = decisions["experiment_id"].eq(row["experiment_id"]) & decisions["effect"].notna()
+        rows.append({
+            "claim_id": f"06-{row['experiment_id']}-{row['candidate']}-{row['arm']}".replace(" ", "-"),
+            "claim": _claim(protocol, row), "segment_id": Segment.of(*rules).segment_id if rules else "",
+            "metric": f"effect_{row['metric']}", "estimate": row["effect"], "conf_low": row["effect_low"],
+            "conf_high": row["effect_high"], "n": row["n"], "hypotheses": int(same.sum()), "p_adjusted": p_two,
+            "holdout_p_adjusted": p_two / 2 if sign * row["effect"] > 0 else 1 - p_two / 2,
+            "explained_by": "", "verdict": row["verdict"],
+            "note": f"{row['decision'].capitalize()}: {row['why']}. {row['adjustment']}.",
+        })  # fmt: skip
+    return pd.DataFrame(rows, columns=CLAIM_COLUMNS)
+
+
+def _claim(protocol: Protocol, row: Mapping) -> str:
+    """The claim in words: what an arm does to the candidate's accounts, or which candidate responds better."""
+    better = "less" if protocol.primary.is_lower_better else "more"
+    arm, usual, what = (str(each).replace("_", " ") for each in (row["arm"], row["control"], protocol.primary.words))
+    if protocol.design == "sample":
+        return f"{arm} responds better than {usual}: {what}."
+    return f"{arm} brings {better} than {usual} to {row['candidate'].replace('_', ' ')}: {what}."
+
+
+def list_archive(tests: Iterable[Study], end: datetime) -> pd.DataFrame:
+    """Return the tests that were concluded, the newest first, with what was decided and what happened afterwards."""
+    rows = []
     for test in tests:
-        if test.group == "candidate" or test.experiment_id in withheld or test.protocol is None:
-            continue
-        for candidate, part in studies.list_groups(test):
-            over = part[part["m0_is_mature"].astype(bool)].reset_index(drop=True)
-            masks = _build_masks(over, build_levels(over, dict(traits)) if len(over) else [])
-            if masks.shape[1] and test.protocol.control in set(over["arm"]) and over["arm"].nunique() > 1:
-                found = heterogeneity.search_effects(
-                    over, test.measured[0].columns, masks, control=test.protocol.control, mde=test.protocol.mde
-                )
-                frames.append(found.assign(experiment_id=test.experiment_id, candidate=candidate,
-                                           metric=test.protocol.primary.id))  # fmt: skip
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+        if find_state(test, end) == "concluded":
+            protocol, known = test.protocol, test.protocol.concluded
+            rows.append({
+                "experiment_id": protocol.id, "candidate": ", ".join(each.id for each in protocol.profiles),
+                "concluded_on": known.day, "decision": known.decision, "what": known.what,
+                "afterwards": known.afterwards, "hash": protocol.hash,
+            })  # fmt: skip
+    table = pd.DataFrame(rows, columns=ARCHIVE)
+    return table.sort_values("concluded_on", ascending=False, kind="stable", ignore_index=True)
 
 
-def _build_masks(part: pd.DataFrame, levels: list) -> pd.DataFrame:
-    """Levels with at least 20 accounts of every arm, inside and outside; of two that are the same, one."""
-    masks: dict[str, np.ndarray] = {}
-    for _, _, segment in levels:
-        mask = segment.mask(part)
-        sizes = [part.loc[side, "arm"].value_counts().reindex(part["arm"].unique(), fill_value=0).min()
-                 for side in (mask, ~mask)]  # fmt: skip
-        if min(sizes) >= 20 and not any((mask == other).all() or (mask == ~other).all() for other in masks.values()):
-            masks[segment.name] = mask
-    return pd.DataFrame(masks, index=part.index)
+def compare_quarters(now: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
+    """Return every decision beside the one that the same functions made a quarter earlier, and how to read both."""
+    keys = ["experiment_id", "candidate", "arm"]
+    earlier = before[[*keys, "decision", "effect"]].rename(
+        columns={"decision": "decision_before", "effect": "effect_before"}
+    )
+    table = now.astype({key: object for key in keys}).merge(earlier.astype({key: object for key in keys}), "left", keys)
+    is_new = table["decision_before"].isna()
+    is_same = table["decision_before"] == table["decision"]
+    table["reading"] = np.select([is_new, is_same], ["new this quarter", "as before"], "changed")
+    return table.reindex(columns=CHANGED)
+
+
+def is_withheld(judged: Judged) -> bool:
+    """Return whether no test with a failed check has an effect or a decision."""
+    table, bare = judged.decisions, judged.compared
+    inside = table["experiment_id"].isin(list(judged.withheld))
+    is_bare = bare.loc[bare["experiment_id"].isin(list(judged.withheld)), "effect"].isna().all()
+    return bool((table.loc[inside, "decision"] == WITHHELD).all() and is_bare)

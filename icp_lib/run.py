@@ -135,6 +135,11 @@ class Run:
             quarters.insert(0, quarters[0].previous)
         return [each.cutoff(self.settings.timezone) for each in quarters]
 
+    @property
+    def outcome_tables(self) -> tuple[pd.DataFrame, ...]:
+        """Opportunities, touches, stage history and stages: what the outcomes of tests are made of."""
+        return self.opportunities, self.touches, self.stage_history, self.stages
+
     def set_aside(self, name: str) -> pd.DataFrame:
         """Rows of a table that are in quarantine, as written, with file, line and reason; never published."""
         path = self.extract.cache / "quarantine" / f"{_check_name(name)}.csv"

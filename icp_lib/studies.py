@@ -17,7 +17,7 @@ ANALYSED = "analysed"
 _LIST = ["account_id", "arm", "candidate", "assigned_at", "exposed_at", "stratum", "fate"]
 #: Accounts with something before their assignment that a covariate needs; share of the planned accounts that is all.
 _MIN_BEFORE, _ALL = 10, 0.95
-_N_DRAWS = 1999
+_N_DRAWS = 999
 
 
 class Measured(NamedTuple):
@@ -76,6 +76,9 @@ def build_studies(
         Ends of the quarters up to this one, oldest first: when a report looked.
     """
     end = pd.Timestamp(cutoffs[-1])
+    if len(set_aside):
+        dated = pd.to_datetime(set_aside["assigned_at"], errors="coerce", utc=True).dt.tz_localize(None)
+        set_aside = set_aside[dated.isna() | (dated < end)]
     written = {name for name, each in protocols.by_id.items() if each.written_on is None or _begun(each, end)}
     listed = {str(name) for frame in (assignments, set_aside) if len(frame) for name in frame["experiment_id"]}
     names = sorted(written | set(protocols.problems) | listed)
@@ -128,6 +131,16 @@ def list_lines(name: str, assignments: pd.DataFrame, set_aside: pd.DataFrame, ac
                  for each in ("assigned_at", "exposed_at")}  # fmt: skip
         kept = pd.concat([kept, aside.assign(fate=fate, **dates)], ignore_index=True)
     return kept.reindex(columns=_LIST)
+
+
+def is_reconciled(tests: Sequence[Study]) -> bool:
+    """Return whether every line of the lists is analysed once, or has a reason why not."""
+    return all(
+        len(test.frame) == (test.lines["fate"] == ANALYSED).sum()
+        and test.lines["fate"].fillna("").ne("").all()
+        and test.frame["account_id"].is_unique
+        for test in tests
+    )
 
 
 def _name_columns(frame, role: str, measure: Measure, slot: int, design: str) -> trials.Measure:
@@ -193,7 +206,7 @@ def list_groups(study: Study) -> list[tuple[str, pd.DataFrame]]:
 
 
 def draw_again(study: Study, part: pd.DataFrame, n_draws: int = _N_DRAWS) -> np.ndarray | None:
-    """Draw the arms of these accounts again by the rule of the protocol; None for a sample test (no lots were drawn)."""
+    """Draw the arms of these accounts again by the rule of the protocol; None for a sample test (no lot there)."""
     if study.group == "candidate":
         return None
     plan, counts = study.protocol.assignment, part["arm"].value_counts().sort_index()

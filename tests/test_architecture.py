@@ -16,11 +16,12 @@ SOURCES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in PA
 LAYERS = (
     "checks",
     "schemas metrics settings transforms aliases recognition opening reading mapping feeding linking fx parsing "
-    "validation quarantine extract accounts demo",
+    "validation quarantine extract accounts demo protocols",
     "stats rules value groups space search pruning permutation pooling power draws discovery disguise "
-    "contrasts trials looks randomisation designs heterogeneity",
-    "segments quality profile offer answers change realised",
-    "formats sentences marks notes display charts labels planes figures search_figures segment_figures "
+    "contrasts trials looks randomisation designs heterogeneity outcomes studies assignment experiment_health "
+    "experiment_effects experiment_design",
+    "segments quality profile offer answers change realised experiments experiment_answers",
+    "formats sentences marks notes display charts labels planes figures search_figures segment_figures experiment_figures "
     "codebook template",
     "run kernels failing execution scratch manifest approval shelf svg terms pages glossary "
     "cards knowledge explorer_chart explorer timeline front wall summary site publish __main__",
