@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import ndtri, stdtr, stdtrit
 
 from icp_lib import stats
 from icp_lib.stats import NAN
@@ -21,6 +20,8 @@ SHOWN = (
 #: What readers see of a comparison, and what corrections for looks and the ranking of arms need of it.
 RESULT_COLUMNS = (*SHOWN, "se", "df", "se_control", "se_relative", "n_clusters_arm", "n_clusters_control", "method")
 COUNTED = "counts"
+#: Of two numbers that are equal but for rounding the difference is smaller than this share of their size.
+ROUNDING = 1e-12
 
 
 class Measure(NamedTuple):
@@ -91,30 +92,29 @@ def _compare_pair(arm, control, measure: Measure, conf_level: float) -> dict:
     """Effect, interval and p-value by tea-tasting, and what the corrections need beside them."""
     from tea_tasting.metrics import Proportion, RatioOfMeans
 
-    pair = (arm, control)
+    pair, sizes = (arm, control), [arm.count(), control.count()]
     if measure.denominator and not all(each.mean(measure.denominator) > 0 for each in pair):
         return {"note": f"Nothing to divide by in one of the arms: no {measure.denominator}."}
-    sizes = [each.count() for each in pair]
-    if min(sizes) < 2:
-        values = [each.mean(measure.numerator) / each.mean(measure.denominator) for each in pair]
-        return describe(values, [NAN, NAN], [NAN, NAN]) | {"note": "One account or family in an arm: no interval."}
     if measure.covariate_denominator and not all(each.mean(measure.covariate_denominator) > 0 for each in pair):
         measure = measure._replace(covariate=None, covariate_denominator=None)
-    options = {"confidence_level": conf_level, "alternative": "two-sided"}
-    found = RatioOfMeans(*measure[1:5], equal_var=False, use_t=True, **options).analyze_aggregates(control, arm)
-    slope = _slope(arm + control, measure)
+    values = [each.mean(measure.numerator) / each.mean(measure.denominator) for each in pair]
+    if min(sizes) < 2:
+        return describe(values, [NAN, NAN], [NAN, NAN]) | {"note": "One account or family in an arm: no interval."}
+    slope, freedom = _slope(arm + control, measure), [n - 1 for n in sizes]
     variances = [_variance(each, measure, slope) / n for each, n in zip(pair, sizes, strict=True)]
-    row = describe([found.treatment, found.control], variances, [n - 1 for n in sizes], conf_level)
+    options = {"confidence_level": conf_level, "alternative": "two-sided"}
+    if not measure.denominator and not measure.covariate and all(_is_share(each, measure) for each in pair):
+        events = [(round(value * n), n) for value, n in zip(values, sizes, strict=True)]
+        is_few = min(min(got, n - got) for got, n in events) < MIN_EVENTS
+        test = Proportion(measure.numerator, method="fisher" if is_few else "norm", correction=False, **options)
+        row = describe(values, variances, freedom, conf_level, COUNTED if is_few else "proportions", sizes)
+        return row | {"p_value": float(test.analyze_aggregates(control, arm).pvalue), "note": ""}
+    if not sum(variances) > 0:
+        return describe(values, variances, freedom)
+    found = RatioOfMeans(*measure[1:5], equal_var=False, use_t=True, **options).analyze_aggregates(control, arm)
     method = "CUPED" if measure.covariate else "ratio by the delta method" if measure.denominator else "Welch"
-    row |= {"method": method, "p_value": float(found.pvalue) if row["se"] > 0 else NAN}
-    if measure.denominator or measure.covariate or not all(_is_share(each, measure) for each in pair):
-        return row
-    events = [[round(each.mean(measure.numerator) * n), n] for each, n in zip(pair, sizes, strict=True)]
-    is_few = min(min(got, n - got) for got, n in events) < MIN_EVENTS
-    test = Proportion(measure.numerator, method="fisher" if is_few else "norm", correction=False, **options)
-    row |= {"method": COUNTED if is_few else "proportions", "note": ""}
-    row |= {"p_value": float(test.analyze_aggregates(control, arm).pvalue), "n_arm": sizes[0], "n_control": sizes[1]}
-    return set_interval(row, conf_level)
+    row = describe([found.treatment, found.control], variances, freedom, conf_level, method)
+    return row | {"p_value": float(found.pvalue)}
 
 
 def _is_share(each, measure: Measure) -> bool:
@@ -133,13 +133,16 @@ def _slope(both, measure: Measure) -> float:
 
 
 def _variance(each, measure: Measure, slope: float) -> float:
-    variance = each.ratio_var(*measure[1:3])
+    variance, mean = each.ratio_var(*measure[1:3]), each.mean(measure.numerator) / each.mean(measure.denominator)
+    size = each.var(measure.numerator) / each.mean(measure.denominator) ** 2 + mean**2
+    if variance <= ROUNDING * size:
+        return 0.0
     if slope:
         variance += slope**2 * each.ratio_var(*measure[3:5]) - 2 * slope * each.ratio_cov(*measure[1:5])
     return max(float(variance), 0.0)
 
 
-def describe(values, variances, freedom, conf_level: float = 0.95) -> dict:
+def describe(values, variances, freedom, conf_level: float = 0.95, method: str = "", sizes=(0, 0)) -> dict:
     """Return effect, errors and interval of two estimates, the arm's first.
 
     Parameters
@@ -147,6 +150,9 @@ def describe(values, variances, freedom, conf_level: float = 0.95) -> dict:
     values, variances, freedom : sequence of two floats
         Estimates, their squared standard errors and degrees of freedom, which Welch and Satterthwaite's rule combines.
     conf_level : float
+    method : str
+    sizes : sequence of two int
+        Accounts, needed by the method of counts only.
 
     Returns
     -------
@@ -163,10 +169,11 @@ def describe(values, variances, freedom, conf_level: float = 0.95) -> dict:
     row |= {"se": np.sqrt(total) if total > 0 else NAN, "se_control": np.sqrt(variance_usual)}
     parts = [each**2 / n for each, n in zip((variance, variance_usual), freedom, strict=True) if n > 0]
     row["df"] = total**2 / sum(parts) if total > 0 and sum(parts) > 0 else NAN
-    row["p_value"] = 2 * student.sf(abs(row["effect"]) / row["se"], row["df"]) if total > 0 else NAN
+    row["p_value"] = float(2 * stdtr(row["df"], -abs(row["effect"]) / row["se"])) if total > 0 else NAN
     if not total > 0:
         row["note"] = "Every account has the same value: no interval."
-    return set_interval(row | {"method": ""}, conf_level)
+    row |= {"method": method} | (dict(zip(("n_arm", "n_control"), sizes, strict=True)) if method == COUNTED else {})
+    return set_interval(row, conf_level)
 
 
 def set_interval(row: dict, conf_level: float) -> dict:
@@ -174,7 +181,7 @@ def set_interval(row: dict, conf_level: float) -> dict:
 
     Newcombe's for proportions of few events; for all others effect +- t se, and on the log scale for the relative one.
     """
-    half = student.ppf(0.5 + conf_level / 2, row["df"]) if np.isfinite(row["df"]) else norm.ppf(0.5 + conf_level / 2)
+    half = -(stdtrit(row["df"], (1 - conf_level) / 2) if np.isfinite(row["df"]) else ndtri((1 - conf_level) / 2))
     effect, error, ratio = row["effect"], row["se"], row["effect_relative"] + 1
     low, high = effect - half * error, effect + half * error
     if row["method"] == COUNTED:
@@ -221,7 +228,7 @@ def compare_regressed(values, covariates, is_arm, cluster, conf_level: float = 0
     found = [_read_off(values[side], table[side], cluster[side]) for side in (is_arm, ~is_arm)]
     if any(each is None for each in found):
         return {}
-    return describe(*zip(*found, strict=True), conf_level) | {"method": "Lin, HC3"}
+    return describe(*zip(*found, strict=True), conf_level, "Lin, HC3")
 
 
 def _read_off(values, table, cluster) -> tuple[float, float, float] | None:

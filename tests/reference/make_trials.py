@@ -17,7 +17,7 @@ trials_srm.csv
 trials_newcombe.csv
     statsmodels confint_proportions_2indep(method='newcomb') and scipy.stats.fisher_exact.
 trials_power.csv
-    statsmodels NormalIndPower().solve_power (means), samplesize_proportions_2indep_onetail at half the level (shares).
+    statsmodels NormalIndPower().solve_power (means), samplesize_proportions_2indep_onetail(alternative="two-sided").
 
 The versions that made them stand in the column `made_by`.
 """
@@ -182,7 +182,7 @@ def build_power() -> pd.DataFrame:
         n = NormalIndPower().solve_power(effect, power=0.8, alpha=alpha, ratio=ratio)
         rows.append(("sd", effect, 1.0, ratio, alpha, n))
     for effect, rate, ratio, alpha in ((0.12, 0.12, 1.0, 0.05), (0.05, 0.3, 1.5, 0.05), (0.1, 0.2, 1.0, 0.0125)):
-        n = samplesize_proportions_2indep_onetail(effect, rate, power=0.8, ratio=ratio, alpha=alpha / 2)
+        n = samplesize_proportions_2indep_onetail(effect, rate, power=0.8, ratio=ratio, alpha=alpha)
         rows.append(("rate", effect, rate, ratio, alpha, float(n)))
     columns = ["kind", "effect", "level", "ratio", "alpha", "n_arm"]
     return pd.DataFrame(rows, columns=columns).assign(made_by=f"statsmodels {statsmodels.__version__}")
