@@ -2,7 +2,8 @@
 
 Run: python bench/trials.py [runs]   (default 4,000 simulated experiments a line)
 
-The accounts are drawn for all experiments at once; every experiment is then analysed by the functions of page 06.
+The accounts are drawn for all experiments at once, and analysed by the formulas of `trials.compare_arms` written for
+all experiments at once: tests/test_trials.py shows for every type of metric that they are the same.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
-from tea_tasting.aggr import Aggregates
+from scipy.special import ndtr, stdtr, stdtrit
+from scipy.stats import fisher_exact, norm
 
 from icp_lib import contrasts, designs, heterogeneity, looks, randomisation, stats, trials
 
@@ -63,32 +65,62 @@ DRAWS = {
 RISES = {"margin_per_account": 0.2, "margin_per_opportunity": 0.15, "cycle_days": 10.0}
 
 
-def build_measure(drawn: Drawn) -> contrasts.Measure:
-    return contrasts.Measure("metric", "top", None if drawn.bottom is None else "bottom")
-
-
-def build_moments(drawn: Drawn) -> list[Aggregates]:
-    """Return the moments of every experiment from accounts of shape (n_runs, n)."""
-    n, top = drawn.top.shape[1], drawn.top
-    means, variances = top.mean(axis=1), top.var(axis=1, ddof=1)
-    if drawn.bottom is None:
-        pairs = zip(means.tolist(), variances.tolist(), strict=True)
-        return [Aggregates(n, {"top": mean}, {"top": variance}, {}) for mean, variance in pairs]
-    below = drawn.bottom
-    both = ((top - means[:, None]) * (below - below.mean(axis=1)[:, None])).sum(axis=1) / (n - 1)
-    parts = (means, below.mean(axis=1), variances, below.var(axis=1, ddof=1), both)
-    return [
-        Aggregates(n, {"top": y, "bottom": d}, {"top": v, "bottom": w}, {("bottom", "top"): c})
-        for y, d, v, w, c in zip(*(part.tolist() for part in parts), strict=True)
-    ]
-
-
 def compare_runs(arm: Drawn, usual: Drawn, conf_level: float = 0.95) -> pd.DataFrame:
-    """Return one comparison an experiment."""
-    measure, sides = build_measure(arm), (build_moments(arm), build_moments(usual))
-    pairs = ({LETTER: one, USUAL: other} for one, other in zip(*sides, strict=True))
-    rows = [contrasts.compare_moments(pair, measure, control=USUAL, conf_level=conf_level)[0] for pair in pairs]
-    return pd.DataFrame(rows, columns=list(contrasts.RESULT_COLUMNS))
+    """Return one comparison an experiment, by the formulas of `trials.compare_arms`, of all experiments at once.
+
+    Tests show that they are the same; experiments with few events go through the functions themselves.
+    """
+    (value, error), (other, error_other) = estimate(arm), estimate(usual)
+    n, n_other = arm.top.shape[1], usual.top.shape[1]
+    effect, spread = value - other, np.hypot(error, error_other)
+    freedom = spread**4 / (error**4 / (n - 1) + error_other**4 / (n_other - 1))
+    p_value = 2 * stdtr(freedom, -np.abs(effect) / spread)
+    is_few = np.zeros(len(effect), bool)
+    if is_share(arm):
+        pooled = (value * n + other * n_other) / (n + n_other)
+        p_value = 2 * ndtr(-np.abs(effect) / np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / n_other)))
+        some = [side.top.sum(axis=1) for side in (arm, usual)]
+        is_few = np.min([np.minimum(got, k - got) for got, k in zip(some, (n, n_other), strict=True)], axis=0) < 10
+    half = -stdtrit(freedom, (1 - conf_level) / 2) * spread
+    table = {"effect": effect, "effect_low": effect - half, "effect_high": effect + half, "p_value": p_value,
+             "se": spread, "df": freedom}  # fmt: skip
+    table = pd.DataFrame(table)
+    ends = ["p_value", "effect_low", "effect_high"]
+    few = [compare_counts(int(arm.top[run].sum()), n, int(usual.top[run].sum()), n_other, conf_level)
+           for run in np.flatnonzero(is_few)]  # fmt: skip
+    if few:
+        table.loc[is_few, ends] = few
+    return table
+
+
+@cache
+def compare_counts(got: int, n: int, got_usual: int, n_usual: int, conf_level: float) -> tuple[float, float, float]:
+    """Fisher's p and Newcombe's interval of few events."""
+    p_value = fisher_exact([[got, n - got], [got_usual, n_usual - got_usual]]).pvalue
+    return (float(p_value), *stats.estimate_difference(got, n, got_usual, n_usual, conf_level)[1:3])
+
+
+def compare_run(arm: Drawn, usual: Drawn, run: int, conf_level: float = 0.95, **options) -> pd.DataFrame:
+    """Return the comparison of one of the experiments by the function itself."""
+    sides, frames = {LETTER: arm, USUAL: usual}, []
+    for name, side in sides.items():
+        bottom = np.nan if side.bottom is None else side.bottom[run]
+        frames.append(pd.DataFrame({"arm": name, "top": side.top[run], "bottom": bottom}))
+    frame = pd.concat(frames).reset_index(names="row").assign(account_id=range(sum(map(len, frames))))
+    measure = contrasts.Measure("metric", "top", None if arm.bottom is None else "bottom")
+    return trials.compare_arms(frame, [measure], control=USUAL, conf_level=conf_level, **options)
+
+
+def is_share(drawn: Drawn) -> bool:
+    return drawn.bottom is None and bool(np.isin(drawn.top[0], (0.0, 1.0)).all())
+
+
+def estimate(drawn: Drawn) -> tuple[np.ndarray, np.ndarray]:
+    """Mean or ratio and its standard error, of all experiments at once."""
+    below = np.ones_like(drawn.top) if drawn.bottom is None else drawn.bottom
+    ratio = drawn.top.sum(axis=1) / below.sum(axis=1)
+    rest = drawn.top - ratio[:, None] * below
+    return ratio, rest.std(axis=1, ddof=1) / below.mean(axis=1) / np.sqrt(below.shape[1])
 
 
 def cut(drawn: Drawn, n: int) -> Drawn:
@@ -125,21 +157,13 @@ def simulate_always(metric: str, n_runs: int, n_arm: int = 500, n_looks: int = 1
     rejected, covered = np.zeros(n_runs, bool), np.ones(n_runs, bool)
     mde = mde or RISES.get(metric, 0.08)
     for n in np.linspace(50, n_arm, n_looks).astype(int):
-        sides = [_estimate(cut(each, n)) for each in (arm, usual)]
+        sides = [estimate(cut(each, n)) for each in (arm, usual)]
         effect, error = sides[0][0] - sides[1][0], np.hypot(sides[0][1], sides[1][1])
         table = pd.DataFrame({"effect": effect, "se": error, "effect_relative": 0.0, "se_relative": 0.1})
         found = looks.always_valid(table, mde)
         rejected |= (found["p_value"] <= ALPHA).to_numpy()
         covered &= ~(found["effect_low"].gt(0) | found["effect_high"].lt(0)).to_numpy()
     return {"rejected": rejected.mean(), "covered": covered.mean()}
-
-
-def _estimate(drawn: Drawn) -> tuple[np.ndarray, np.ndarray]:
-    """Mean or ratio and its standard error, of all experiments at once."""
-    below = np.ones_like(drawn.top) if drawn.bottom is None else drawn.bottom
-    ratio = drawn.top.sum(axis=1) / below.sum(axis=1)
-    rest = drawn.top - ratio[:, None] * below
-    return ratio, rest.std(axis=1, ddof=1) / below.mean(axis=1) / np.sqrt(below.shape[1])
 
 
 def simulate_redrawn(
@@ -161,34 +185,59 @@ def simulate_redrawn(
         top = (rng.random((n_runs, n)) < norm.cdf(norm.ppf(top.mean()) + pull)).astype(float)
     else:
         top = top * np.exp(0.7 * (pull - pull.mean()))
-    columns = {way: np.zeros(n_runs) for way in ("redrawn", "lin", "welch")}
-    covered = np.zeros(n_runs, bool)
-    for run in range(n_runs):
-        seen = pool[n_draws + run]
-        values = np.column_stack([top[run] + rise * (seen == 0) * bottom[run], bottom[run]])
-        found = randomisation.randomise_test(values, seen, pool[:n_draws], 0, 1)
-        columns["redrawn"][run] = found["p_value"]
-        covered[run] = found["effect_low"] <= rise <= found["effect_high"]
-        table = np.column_stack([sizes, strata == 1, strata == 2])
-        columns["lin"][run] = contrasts.compare_regressed(values, table, seen == 0, np.arange(n))["p_value"]
-        columns["welch"][run] = contrasts.compare_regressed(values, table[:, :0], seen == 0, np.arange(n))["p_value"]
-    return {way: float((p <= ALPHA).mean()) for way, p in columns.items()} | {"covered": float(covered.mean())}
+    seen, reference = pool[n_draws:], pool[:n_draws]
+    top = top + rise * (seen == 0) * bottom
+    drawn = studentise_draws(top, bottom, reference)
+    t, error, effect = studentise_seen(top, bottom, seen)
+    p_value = (1 + (drawn >= np.abs(t) * (1 - 1e-9)).sum(axis=0)) / (n_draws + 1)
+    half = np.sort(drawn, axis=0)[int(np.ceil((n_draws + 1) * (1 - ALPHA) - 1e-9)) - 1] * error
+    table = np.column_stack([sizes, strata == 1, strata == 2])
+    lin = [contrasts.compare_regressed(np.column_stack(each), table, arms == 0, np.arange(n))["p_value"]
+           for *each, arms in zip(top, bottom, seen, strict=True)]  # fmt: skip
+    return {
+        "redrawn": float((p_value <= ALPHA).mean()), "lin": float((np.array(lin) <= ALPHA).mean()),
+        "formulas": float((2 * ndtr(-np.abs(t)) <= ALPHA).mean()),
+        "covered": float((np.abs(effect - rise) <= half).mean()),
+        "first": (np.column_stack([top[0], bottom[0]]), seen[0], reference, p_value[0], half[0]),
+    }  # fmt: skip
+
+
+def studentise_draws(top, bottom, draws) -> np.ndarray:
+    """|t| of every draw for every experiment, (n_draws, n_runs): what `randomise_test` does one by one."""
+    parts = (top, bottom, top**2, top * bottom, bottom**2)
+    sides = [[(draws == code).astype(float) @ part.T for part in parts] for code in (0, 1)]
+    return np.abs(_studentise(*sides, *((draws == code).sum(axis=1)[:, None] for code in (0, 1)))[0])
+
+
+def studentise_seen(top, bottom, seen) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """t, its standard error and the effect of the assignment of each experiment."""
+    parts = (top, bottom, top**2, top * bottom, bottom**2)
+    sides = [[((seen == code) * part).sum(axis=1) for part in parts] for code in (0, 1)]
+    return _studentise(*sides, *((seen == code).sum(axis=1) for code in (0, 1)))
+
+
+def _studentise(arm, usual, n_arm, n_usual) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ratios, variances = [], []
+    for (y, d, yy, yd, dd), n in ((arm, n_arm), (usual, n_usual)):
+        ratio = y / d
+        ratios.append(ratio)
+        variances.append(np.maximum(yy - 2 * ratio * yd + ratio**2 * dd, 0) / (n - 1) * n / d**2)
+    error = np.sqrt(variances[0] + variances[1])
+    return (ratios[0] - ratios[1]) / error, error, ratios[0] - ratios[1]
 
 
 def simulate_family(n_runs: int, n_arms: int = 4, n_arm: int = 200, n_real: int = 0, rise: float = 0.15, seed: int = 5):
     """Several arms against one control: any true null rejected, with Holm and without."""
     rng, draw = np.random.default_rng(seed), DRAWS["opportunity_rate"]
     usual = draw(rng, (n_runs, n_arm))
-    parts = [compare_runs(draw(rng, (n_runs, n_arm), rise * (i < n_real)), usual).assign(run=range(n_runs), arm=f"{i}")
-             for i in range(n_arms)]  # fmt: skip
-    table = pd.concat(parts, ignore_index=True)
-    adjusted = np.array([stats.adjust_holm(p) for p in table["p_value"].to_numpy().reshape(n_arms, n_runs).T])
+    arms = [compare_runs(draw(rng, (n_runs, n_arm), rise * (i < n_real)), usual) for i in range(n_arms)]
+    plain = np.column_stack([each["p_value"] for each in arms])
+    adjusted = np.array([stats.adjust_holm(p) for p in plain])
     null = slice(n_real, None)
-    plain = table["p_value"].to_numpy().reshape(n_arms, n_runs).T
     return {
-        "holm": (adjusted[:, null] <= ALPHA).any(axis=1).mean(), "none": (plain[:, null] <= ALPHA).any(axis=1).mean(),
-        "table": table,
-    }  # fmt: skip
+        "holm": float((adjusted[:, null] <= ALPHA).any(axis=1).mean()),
+        "none": float((plain[:, null] <= ALPHA).any(axis=1).mean()),
+    }
 
 
 def simulate_leads(n_runs: int, n_arm: int = 100, n_leads: int = 8, alike: float = 0.41, seed: int = 6) -> dict:
@@ -213,6 +262,7 @@ def simulate_guardrail(n_runs: int, n_arm: int = 400, harm: float = -0.05, seed:
     found = {}
     for name, rise in (("at the margin", harm), ("no harm", 0.0)):
         results = compare_runs(draw(rng, (n_runs, n_arm), rise), draw(rng, (n_runs, n_arm)))
+        results = results.assign(metric="metric", arm=LETTER, control=USUAL, n_arm=n_arm, n_control=n_arm, note="")
         found[name] = float(trials.check_guardrails(results, {"metric": harm})["passes"].mean())
     return found
 
@@ -291,7 +341,7 @@ def main(n_runs: int = N_RUNS) -> None:
         )
     heads = ["metric", "A/A fixed", "A/A two planned looks", "A/A peeking", "coverage A/A", "coverage A/B"]
     print_table("A/A tests and intervals", heads, rows)
-    rows = [[metric, *simulate_redrawn(metric, n_runs).values()] for metric in DRAWS]
+    rows = [[metric, *list(simulate_redrawn(metric, n_runs).values())[:4]] for metric in DRAWS]
     print_table("A/A, 60 accounts an arm, stratified and redrawn until balanced",
                 ["metric", "drawing again", "Lin, HC3", "formulas alone", "coverage, drawing again"], rows)  # fmt: skip
     rows = [[metric, *map(float, simulate_always(metric, n_runs).values())] for metric in DRAWS]
@@ -302,7 +352,7 @@ def main(n_runs: int = N_RUNS) -> None:
             for n_real in (0, 2) for each in [simulate_family(n_runs, n_real=n_real)]]  # fmt: skip
     print_table("Four arms, any true null rejected", ["arms", "Holm", "no correction"], rows)
     leads, guard = simulate_leads(n_runs), simulate_guardrail(n_runs)
-    rank = simulate_ranking(n_runs)
+    rank = simulate_ranking(max(n_runs // 4, 1))
     rows = [
         ["A/A, arms by account, analysed by lead (refused by the functions)", leads["leads"]],
         ["A/A, the same summed to accounts", leads["accounts"]],
@@ -316,7 +366,7 @@ def main(n_runs: int = N_RUNS) -> None:
         ["regret of the choice: was", float(rank["regret"])],
     ]  # fmt: skip
     print_table("Other", ["what", "share"], rows)
-    n_search = max(n_runs // 4, 1)
+    n_search = max(n_runs // 8, 1)
     rows = [[f"{rise:+.2f}", simulate_segments(n_search, rise=rise)] for rise in (0.0, 0.3)]
     print_table(
         f"Ten segments searched ({n_search:,} experiments of 600 accounts): any claim",
