@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from icp_lib import randomisation
 from icp_lib.checks import DataError, hint
-from icp_lib.protocols import Candidate, Protocol
+from icp_lib.protocols import Candidate, Protocol, Protocols
 from icp_lib.rules import Segment
 from icp_lib.studies import numeric_columns
 from icp_lib.value import WINDOW_DAYS, first_year_margin
@@ -43,6 +44,28 @@ def find_eligible(
     families = set(accounts.loc[accounts["account_id"].isin(busy), "family_id"])
     is_free = match_candidate(candidate, accounts) & (accounts["created_at"] < moment).to_numpy()
     return accounts[is_free & ~accounts["family_id"].isin(families).to_numpy()].sort_values("account_id")
+
+
+def find_moment(protocol: Protocol, zone: str) -> pd.Timestamp:
+    """Return when the day of the assignment begins in a time zone, as naive UTC."""
+    return pd.Timestamp(protocol.assigned_on, tz=zone).tz_convert("UTC").tz_localize(None)
+
+
+def read_lists(folder: Path, assignments: pd.DataFrame) -> pd.DataFrame:
+    """Return the assignments of the extract and those drawn since, which its next export will hold."""
+    paths = [path for path in sorted(folder.glob("*.csv")) if not path.stem.endswith("_audit")]
+    drawn = [pd.read_csv(path, dtype="str", keep_default_na=False) for path in paths]
+    times = [pd.to_datetime(each["assigned_at"], utc=True).dt.tz_localize(None) for each in drawn]
+    newer = [each.assign(assigned_at=at) for each, at in zip(drawn, times, strict=True)]
+    frames = [each[["experiment_id", "account_id", "assigned_at"]] for each in (assignments, *newer) if len(each)]
+    return pd.concat(frames, ignore_index=True) if frames else assignments
+
+
+def find_taken(assignments: pd.DataFrame, protocols: Protocols, moment: datetime) -> set[str]:
+    """Return the accounts in a test whose primary window is open at a moment; without a protocol it never closes."""
+    days = assignments["experiment_id"].map({name: each.primary.window_days for name, each in protocols.by_id.items()})
+    over = assignments["assigned_at"] + pd.to_timedelta(days.astype(float), unit="D")
+    return set(assignments.loc[over.isna() | (over > pd.Timestamp(moment)), "account_id"])
 
 
 def estimate_flow(

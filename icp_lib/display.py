@@ -46,6 +46,8 @@ def _plan(frame, bar: str | None) -> list[tuple[str, str | None, str | None]]:
         if f"{name}_low" in columns and f"{name}_high" in columns
     }
     hidden = {end for pair in ends.values() for end in pair} | set(_NEVER_COLUMNS)
+    if "outcome" in columns:  # the metric in words
+        hidden.add("metric")
     if "segment" in columns:
         hidden |= {"segment_id", "conditions"}
     if bar is not None:

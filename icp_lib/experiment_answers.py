@@ -12,19 +12,20 @@ from icp_lib.studies import Study
 
 NOTHING = "No test has a result yet."
 SENTENCES = {
-    "ship": "**{name}: use it.** {outcome}: {value_arm} against {value_control}, {effect} more ({interval:effect}).",
-    "stop": "**{name}: stop.** {outcome}: {value_arm} against {value_control}, a difference of {effect} "
+    "ship": "**{experiment}: use it.** {outcome}: {value_arm} against {value_control}, a difference of {effect} "
     "({interval:effect}); {why}.",
-    "continue": "{name}: go on. {progress_rate} of the accounts are through; {why}.",
-    "cannot answer": "{name}: this test cannot answer. {outcome}: {value_arm} against {value_control}, a difference of "
-    "{effect} ({interval:effect}); {why}.",
-    "withheld": "{name}: no verdict, a check of the test failed.",
-    "not started": "{name}: {why}",
+    "stop": "**{experiment}: stop.** {outcome}: {value_arm} against {value_control}, a difference of {effect} "
+    "({interval:effect}); {why}.",
+    "continue": "{experiment}: go on. {progress_rate} of the accounts are through; {why}.",
+    "cannot answer": "{experiment}: this test cannot answer. {outcome}: {value_arm} against {value_control}, a "
+    "difference of {effect} ({interval:effect}); {why}.",
+    "withheld": "{experiment}: no verdict, a check of the test failed.",
+    "not started": "{experiment}: {why}",
 }
 FACTS = {
     "Tests": "{n_tests} with a protocol or a list",
     "Accounts": "{n_accounts} assigned",
-    "Decided": "{n_decided} this quarter",
+    "With a decision": "{n_decided}",
     "Withheld": "{n_withheld}",
 }
 KINDS = (
@@ -35,6 +36,7 @@ LUCK = (
     "Chance of luck: **{p_adjusted}** ({adjustment}).",
     "The difference agreed beforehand was {mde}; less than {smallest_worth} would not be worth having.",
 )
+HEALTH = "{n_passed} of {n_checks} checks passed, {n_noted} are noted, {n_failed} failed."
 WORTH = (
     "One more success has brought **{worth}** of first-year margin in the year after it, over {n_successes} accounts "
     "outside the test.",
@@ -54,7 +56,8 @@ _LIMITS = {
 def list_needs(protocols: Protocols, assignments: pd.DataFrame) -> tuple[str, ...]:
     """Return what is missing for a result: protocols, an assignment list, or both."""
     has_protocol = bool(protocols.by_id or protocols.problems)
-    return tuple(name for name, has in (("assignments", len(assignments)), ("experiments.yml", has_protocol)) if not has)
+    has = {"assignments": len(assignments) > 0, "experiments.yml": has_protocol}
+    return tuple(name for name in has if not has[name])
 
 
 def name_tests(frame: pd.DataFrame) -> pd.Series:
@@ -73,7 +76,7 @@ def pick_answers(decisions: pd.DataFrame, compared: pd.DataFrame, tests: Iterabl
     keys = ["experiment_id", "candidate", "arm"]
     values = compared[compared["role"] == "primary"][[*keys, "outcome", "value_arm", "value_control"]]
     shares = {test.experiment_id: test.shares[-1] for test in tests}
-    table = decisions.merge(values, "left", keys).assign(name=name_tests(decisions).to_numpy())
+    table = decisions.merge(values, "left", keys).assign(experiment=name_tests(decisions).to_numpy())
     table["progress_rate"] = table["experiment_id"].map(shares)
     order = table["decision"].map({each: i for i, each in enumerate(SENTENCES)})
     return table.assign(_order=order).sort_values("_order", kind="stable").drop(columns="_order")
@@ -96,16 +99,26 @@ def describe_page(tests: Iterable[Study], decisions: pd.DataFrame) -> pd.DataFra
 def pick_health(health: pd.DataFrame) -> pd.DataFrame:
     """Return the checks that a reader must see first: failed, noted, not made; then those that passed."""
     place = {"failed": 0, "noted": 1, "not made yet": 2, "passed": 3}
-    order = health.assign(_place=health["state"].map(place)).sort_values("_place", kind="stable")
-    return order[["check", "experiment_id", "state", "found", "todo"]].reset_index(drop=True)
+    order = health.assign(_place=health["state"].map(place)).sort_values("_place", kind="stable", ignore_index=True)
+    return order[["check", "experiment_id", "state", "found"]].assign(note=order["todo"])
+
+
+def summarise_health(health: pd.DataFrame) -> pd.DataFrame:
+    """Return one row: how many checks passed, failed, were noted; no row where none was made."""
+    counts = health["state"].value_counts()
+    row = {f"n_{word}": int(counts.get(word, 0)) for word in ("passed", "failed", "noted")}
+    return pd.DataFrame([row | {"n_checks": len(health)}]).head(len(health))
 
 
 def pick_results(compared: pd.DataFrame) -> pd.DataFrame:
-    """Return every comparison that can be read, named, the primary ones first within a test."""
-    table = compared.assign(name=name_tests(compared) if len(compared) else [])
-    columns = ["name", "outcome", "role", "metric", "value_arm", "value_control", "effect", "effect_low", "effect_high",
-               "p_adjusted", "n_arm", "n_control", "adjustment", "note"]  # fmt: skip
-    return table[columns]
+    """Return every comparison of every test; the note names the adjustment of its range and its chance of luck."""
+    table = compared.assign(experiment=name_tests(compared) if len(compared) else [])
+    said = table["adjustment"].where(table["effect"].notna(), table["note"])
+    table = table.assign(note=said, n=table["n_arm"] + table["n_control"])
+    table["outcome"] = table["outcome"] + ", " + table["role"]
+    columns = ["experiment", "outcome", "metric", "effect", "effect_low", "effect_high", "value_arm", "value_control",
+               "p_adjusted", "n", "note"]  # fmt: skip
+    return table[columns].assign(comparison=0.0)
 
 
 def pick_effects(decisions: pd.DataFrame, compared: pd.DataFrame) -> pd.DataFrame:
@@ -113,7 +126,7 @@ def pick_effects(decisions: pd.DataFrame, compared: pd.DataFrame) -> pd.DataFram
     keys = ["experiment_id", "candidate", "arm"]
     values = compared[compared["role"] == "primary"][[*keys, "outcome", "value_arm", "value_control"]]
     table = decisions[decisions["effect"].notna()].merge(values, "left", keys)
-    return table.assign(name=name_tests(table) if len(table) else []).sort_values(
+    return table.assign(experiment=name_tests(table) if len(table) else []).sort_values(
         "effect", ascending=False, kind="stable", ignore_index=True
     )
 
@@ -126,25 +139,25 @@ def pick_leader(answers: pd.DataFrame, protocols: pd.DataFrame) -> pd.DataFrame:
 
 def pick_guardrails(guarded: pd.DataFrame) -> pd.DataFrame:
     """Return every guardrail: the difference, its range, and the loss that would still be acceptable as the line."""
-    table = guarded.assign(name=name_tests(guarded) if len(guarded) else [], comparison=guarded["not_worse_than"])
-    columns = ["name", "outcome", "metric", "effect", "effect_low", "effect_high", "state", "comparison", "note"]
+    table = guarded.assign(experiment=name_tests(guarded) if len(guarded) else [], comparison=guarded["not_worse_than"])
+    columns = ["experiment", "outcome", "metric", "effect", "effect_low", "effect_high", "state", "comparison", "note"]
     return table[columns]
 
 
 def pick_worth(decisions: pd.DataFrame) -> pd.DataFrame:
     """Return what each arm brings for an account worked, after its cost, and how likely it is the best choice."""
     table = decisions[decisions["gain"].notna()]
-    table = table.assign(name=name_tests(table) if len(table) else [], comparison=0.0)
-    columns = ["name", "gain", "gain_low", "gain_high", "p_best", "expected_regret", "comparison", "verdict"]
+    table = table.assign(experiment=name_tests(table) if len(table) else [], comparison=0.0)
+    columns = ["experiment", "gain", "gain_low", "gain_high", "p_best", "expected_regret", "comparison", "verdict"]
     return table[columns].sort_values("gain", ascending=False, kind="stable", ignore_index=True)
 
 
 def pick_within(within: pd.DataFrame, most: int = 8) -> pd.DataFrame:
-    """Return the kinds of accounts with the largest differences, adjusted for the search; refused ones say why."""
+    """Return the kinds of accounts of which the test can tell, least luck first; the others are in the saved table."""
     if not len(within):
         return within
-    order = within.assign(_p=within["p_adjusted"].fillna(2.0), _size=-within["difference"].abs())
-    table = order.sort_values(["_p", "_size", "segment"], kind="stable").head(most)
+    known = within[~within["is_refused"].astype(bool)]
+    table = known.sort_values(["p_adjusted", "segment"], kind="stable", ignore_index=True).head(most)
     columns = ["segment", "arm", "metric", "effect_inside", "effect_outside", "difference", "difference_low",
                "difference_high", "p_adjusted", "n_arm", "n_control", "note"]  # fmt: skip
     return table[columns].assign(arm=table["arm"].str.replace("_", " "))
@@ -161,40 +174,51 @@ def summarise_within(within: pd.DataFrame) -> pd.DataFrame:
 
 def pick_design(design: pd.DataFrame) -> pd.DataFrame:
     """Return whether each test can ever answer, and what it takes."""
-    table = design.assign(name=design["experiment_id"])
-    columns = ["name", "is_able", "metric", "control_rate", "mde", "detectable", "n_per_group", "n_available",
+    table = design.assign(experiment=design["experiment_id"])
+    columns = ["experiment", "is_able", "metric", "control_rate", "mde", "detectable", "n_per_group", "n_available",
                "n_needed", "share_of_new", "share_of_margin", "note"]  # fmt: skip
     return table[columns]
 
 
 def pick_protocols(protocols: pd.DataFrame) -> pd.DataFrame:
-    """Return what was agreed, and what was done otherwise."""
-    columns = ["experiment_id", "state", "question", "primary", "looks", "guardrails", "hash", "deviations"]
-    return protocols[columns].assign(deviations=protocols["deviations"].replace("", "none").fillna("none"))
+    """Return what was agreed, the question under the name, and what was done otherwise."""
+    columns = ["experiment_id", "state", "primary", "looks", "guardrails", "hash", "deviations"]
+    table = protocols[columns].assign(note=protocols["question"])
+    filled = {name: table[name].replace("", "none").fillna("none") for name in ("deviations", "guardrails")}
+    return table.assign(**filled)
+
+
+def pick_archive(archive: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of the concluded tests that a reader wants."""
+    return archive[["experiment_id", "concluded_on", "decision", "what", "afterwards"]]
 
 
 def list_limits(answers: pd.DataFrame) -> pd.DataFrame:
     """Return, for every decision, what would change it."""
     if not len(answers):
         return answers
-    return answers.assign(would_change=answers["decision"].map(_LIMITS))[["name", "decision", "would_change"]]
+    return answers.assign(would_change=answers["decision"].map(_LIMITS))[["experiment", "decision", "would_change"]]
 
 
-def pick_next(design: pd.DataFrame, protocols: pd.DataFrame) -> pd.DataFrame:
-    """Return the test that comes next: the first not started, else the first that runs, else the last of all."""
+def sort_design(design: pd.DataFrame, protocols: pd.DataFrame) -> pd.DataFrame:
+    """Return the designs, what comes next first: not started, then running, then through."""
     place = {"not started": 0, "running": 1, "through": 2}
     states = design["experiment_id"].map(protocols.set_index("experiment_id")["state"]).map(place)
-    return design.assign(_place=states).sort_values("_place", kind="stable").drop(columns="_place").head(1)
+    order = design.assign(_place=states).sort_values("_place", kind="stable", ignore_index=True)
+    return order.drop(columns="_place")
 
 
 def pick_simulated(simulated: pd.DataFrame) -> pd.DataFrame:
     """Return how often made-up tests were said to be better, against how often they should be."""
-    table = simulated.assign(name=simulated["experiment_id"])
-    columns = ["name", "metric", "with_effect", "n_per_group", "n_runs", "ship_rate", "ship_rate_low", "ship_rate_high"]
+    table = simulated.assign(experiment=simulated["experiment_id"])
+    columns = ["experiment", "metric", "with_effect", "n_per_group", "n_runs", "ship_rate", "ship_rate_low",
+               "ship_rate_high"]  # fmt: skip
     return table[columns].assign(comparison=simulated["expected_rate"])
 
 
 def pick_moved(moved: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of the comparison with last quarter that a reader compares."""
-    table = moved.assign(name=name_tests(moved) if len(moved) else [])
-    return table[["name", "decision_before", "decision", "metric", "effect_before", "effect", "reading"]]
+    table = moved.assign(experiment=name_tests(moved) if len(moved) else [])
+    note = np.where(table["effect_before"].isna(), "No result a quarter ago.", "")
+    columns = ["experiment", "decision_before", "decision", "metric", "effect_before", "effect", "reading"]
+    return table[columns].assign(note=note)

@@ -91,17 +91,18 @@ def _describe(test: Study, candidate: Candidate, accounts, sources, end, running
     rivals = {"n_comparisons": max(n_groups - 1, 1)}
     detectable = designs.detectable_effect(n_per_group, n_per_group, **rivals, **spread, **plan)
     row |= {"detectable": detectable, "n_needed": int(found["n_needed"]), "weeks_needed": found["weeks_needed"]}
-    words = _say(protocol, level, detectable, found)
+    words = _say(protocol, level, detectable, found, n_per_group, n_groups)
     if not row["is_within_cap"]:
         words.append(f"It takes more of the current effort than the {protocol.max_share:.0%} agreed.")
     return row | {"is_able": bool(found["answers"]), "note": " ".join(words)}
 
 
-def _say(protocol: Protocol, level: float, detectable: float, found) -> list[str]:
+def _say(protocol: Protocol, level: float, detectable: float, found, n_per_group: int, n_groups: int) -> list[str]:
     """What a reader must know before anything starts."""
     words = [str(found["note"])] if found["note"] else []
-    if detectable > protocol.mde * 1.0001:
-        words.append("The accounts planned see only a larger effect than the one agreed.")
+    if not detectable <= protocol.mde * 1.0001:
+        needed = -(-int(found["n_needed"]) // n_groups)
+        words.append(f"{n_per_group:,} an arm see only a larger effect than the one agreed: {needed:,} are needed.")
     if protocol.primary.is_rate and level < LEAST_REACHED and protocol.primary.metric == "win_rate":
         words.append(f"Few accounts reach it: a stage that {LEAST_REACHED:.0%} reach would answer sooner.")
     elif protocol.primary.is_rate and level < LEAST_REACHED:

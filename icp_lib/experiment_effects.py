@@ -114,7 +114,9 @@ def _adjust(test: Study, measured: Measured, rows: pd.DataFrame) -> pd.DataFrame
             return looks.adjust_look(rows, [*taken, *left], len(taken))
     elif share >= FULL:
         return looks.adjust_look(rows, [1.0], 1)
-    if share == 0 or rows["se"].isna().all():
+    if share == 0:
+        return rows.assign(is_look=False, note="No window is over yet.")
+    if rows["se"].isna().all():
         return rows.assign(is_look=False)
     mde = test.protocol.mde if measured.measure.is_rate else 2.8 * float(rows["se"].median()) * np.sqrt(share)
     return looks.always_valid(rows, mde).assign(is_look=False)

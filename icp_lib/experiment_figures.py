@@ -39,7 +39,7 @@ def plot_effects(
     Parameters
     ----------
     effects : DataFrame
-        `name`, `effect` with its ends, `metric`, `outcome`, `decision`, `verdict`, `n`, in the order shown.
+        `experiment`, `effect` with its ends, `metric`, `outcome`, `decision`, `verdict`, `n`, in the order shown.
     title, subtitle, caption : str
         Templates filled from the first row; without a title it is made from the data.
     needs : str or tuple of str, optional
@@ -51,11 +51,11 @@ def plot_effects(
     """
     if len(effects) == 0:
         return missing_chart(name, needs, "No test has a result that can be shown yet.")
-    check_columns(effects, ["name", "effect", "effect_low", "effect_high", "metric"], "plot_effects")
+    check_columns(effects, ["experiment", "effect", "effect_low", "effect_high", "metric"], "plot_effects")
     rows = effects.to_dict("records")
     texts = [_interval(row) for row in rows]
     finding = fill(rows[0], title) if title else _effects_title(rows, texts)
-    every = "; ".join(f"{row['name']}: {text}" for row, text in zip(rows, texts, strict=True))
+    every = "; ".join(f"{row['experiment']}: {text}" for row, text in zip(rows, texts, strict=True))
     same = len({row["outcome"] for row in rows}) == 1
     what = f"{rows[0]['outcome']}, difference" if same else "Difference, in each test's own measure,"
     return Chart(
@@ -76,16 +76,17 @@ def _effects_title(rows: list[dict], texts: list[str]) -> str:
     shipped = [row for row in rows if row.get("decision") == "ship"]
     if not shipped:
         beyond = [row for row in rows if row["effect_low"] > 0]
-        return "No test shows a difference beyond luck" if not beyond else f"{beyond[0]['name']} differs beyond luck"
+        return f"{beyond[0]['experiment']} differs beyond luck" if beyond else "No test shows a difference beyond luck"
     value = format_value(shipped[0]["effect"], "effect", shipped[0]["effect_low"], shipped[0]["effect_high"],
                          metric=shipped[0]["metric"])  # fmt: skip
-    rest = len(rows) - len(shipped)
-    tail = f"; {rest} of {len(rows)} arms show nothing beyond luck" if rest else ""
-    return f"{shipped[0]['name']} makes a difference of {value}{tail}"
+    rest = sum(row["effect_low"] <= 0 <= row["effect_high"] for row in rows if row not in shipped)
+    words = "the other arm shows" if rest == 1 and len(rows) == 2 else f"{rest} of {len(rows)} arms show"
+    tail = f"; {words} nothing beyond luck" if rest else ""
+    return f"{shipped[0]['experiment']} makes a difference of {value}{tail}"
 
 
 def _draw_effects(rows: list[dict], texts: list[str], is_narrow: bool) -> str:
-    names = [str(row["name"]) for row in rows]
+    names = [str(row["experiment"]) for row in rows]
     under = [f"{row.get('decision', '')} · n = {row.get('n', 0):,.0f}" for row in rows]
     per_row = 0.5 if any(len(wrap_name(each)) > 1 for each in names) else 0.44
     figure, axes = canvas(len(rows), 2.15, 1.55, per_row, n_lines=count_lines(names, under), is_narrow=is_narrow)
@@ -161,7 +162,7 @@ def _draw_curve(points: list[tuple[float, float]], row: dict, is_narrow: bool) -
     ticks = [tick for tick in (25, 50, 100, 200, 400, 800) if xs.min() <= tick <= xs.max()]
     axes.set_xlim(xs.min() / 1.15, xs.max() * 1.15)
     axes.set_xticks(ticks, [format_value(tick, "n") for tick in ticks])
-    top = min(max(ys.max(), row["mde"]) * 1.1, _MOST_EFFECT * 1.2)
+    top = min(max(ys.max(), row["mde"]), _MOST_EFFECT)
     uprights = nice_scale([0.0, top], "points")[2]
     axes.set_ylim(0, max(uprights))
     axes.set_yticks(uprights, [_points(tick) for tick in uprights])

@@ -234,22 +234,27 @@ def facts(row, lines: Mapping[str, str], needs=None) -> Shown:
     return Shown(html, "\n".join(f"{head}: {fill(fields, template)}" for head, template in lines.items()))
 
 
-def banner(frame, head: str, *templates: str) -> Shown:
-    """Show an amber banner for every row of a frame: what is withheld, and why; nothing for an empty frame.
+def banner(frame, head: str, *templates: str, nothing: str) -> Shown:
+    """Show an amber banner for every row of a frame: what is withheld, and why.
 
     Parameters
     ----------
     frame : DataFrame
     head, *templates : str
         Sentences, their fields as for `fill`.
+    nothing : str
+        What an empty frame means.
 
     Examples
     --------
     >>> import pandas as pd
-    >>> banner(pd.DataFrame([{"name": "Letter", "why": "120 against 80"}]), "{name}: withheld", "{why}.")
+    >>> row = {"test": "Letter", "why": "120 against 80"}
+    >>> banner(pd.DataFrame([row]), "{test}: withheld", "{why}.", nothing="Nothing is withheld.")
     ! Letter: withheld
       120 against 80.
     """
+    if not len(frame):
+        return Shown(f'<p class="icp-say"><span>{escape(nothing)}</span></p>', nothing)
     parts, lines = [], []
     for row in frame.to_dict("records"):
         words = "".join(f"<p>{fill(row, template, as_html=True)}</p>" for template in templates)

@@ -67,7 +67,7 @@ def _events(table: pd.DataFrame, at: str, numerator=1.0, by=None) -> pd.DataFram
             "numerator": numerator,
             "denominator": 1.0,
         }
-    ).dropna(subset=["account_id", "at"])
+    ).dropna(subset=["account_id", "at"], ignore_index=True)
 
 
 def _of_kind(table: pd.DataFrame, column: str, word) -> pd.DataFrame:
@@ -169,7 +169,8 @@ def estimate_success(events: pd.DataFrame, members, sources: Sources, cutoff: da
     first = first[first <= pd.Timestamp(cutoff) - pd.Timedelta(days=WINDOW_DAYS)]
     deals = sources.opportunities
     won = deals[deals["is_relevant"] & (deals["status"] == "won") & deals["account_id"].isin(first.index)]
-    since = (won["closed_at"] - won["account_id"].map(first)).dt.total_seconds() / 86400
+    began = first.reindex(won["account_id"]).set_axis(won.index)
+    since = (won["closed_at"] - began).dt.total_seconds() / 86400
     margin = first_year_margin(won, sources.gross_margin_rate)
     got = margin.where((since >= 0) & (since <= WINDOW_DAYS), 0.0).fillna(0.0)
     per_account = got.groupby(won["account_id"]).sum().reindex(first.index).fillna(0.0)

@@ -67,6 +67,17 @@ class Quarter:
         year, quarter = divmod(months // 3 - 1, 4)
         return cls(year + (fiscal_year_start > 1), quarter + 1, fiscal_year_start)
 
+    @classmethod
+    def containing(cls, day: date, fiscal_year_start: int = 1) -> Quarter:
+        """Return the quarter in which a day lies.
+
+        Examples
+        --------
+        >>> str(Quarter.containing(date(2026, 10, 1)))
+        '2026-Q4'
+        """
+        return cls.before(cls.before(day, fiscal_year_start).end + timedelta(days=93), fiscal_year_start)
+
     def __str__(self) -> str:
         return f"{self.year}-Q{self.number}"
 

@@ -21,8 +21,8 @@ LAYERS = (
     "contrasts trials looks randomisation designs heterogeneity outcomes studies assignment experiment_health "
     "experiment_effects experiment_design",
     "segments quality profile offer answers change realised experiments experiment_answers",
-    "formats sentences marks notes display charts labels planes figures search_figures segment_figures experiment_figures "
-    "codebook template",
+    "formats sentences marks notes display charts labels planes figures search_figures segment_figures "
+    "experiment_figures codebook template",
     "run kernels failing execution scratch manifest approval shelf svg terms pages glossary "
     "cards knowledge explorer_chart explorer timeline front wall summary site publish __main__",
 )
