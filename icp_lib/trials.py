@@ -16,6 +16,7 @@ from icp_lib.randomisation import randomise_test
 from icp_lib.stats import NAN
 
 _ACCOUNTS = "_accounts"
+ROUGH = f"Few accounts: rough below {FEW} in an arm, or {MIN_EVENTS} of them with something."
 
 
 def compare_arms(
@@ -138,7 +139,7 @@ def _compare_measure(data, measure: Measure, draws, *, control, arm, family, cov
     arms = sorted(data[arm].unique())
     is_known = data[measure.columns].notna().all(axis=1).to_numpy()
     part = data[is_known]
-    cluster = _code_families(part, family)
+    cluster = code_families(part, family)
     units, used = _sum_families(part, measure, arm, cluster)
     found = _read_moments(units, used, arm) if len(units) else {}
     found = {row["arm"]: row for row in contrasts.compare_moments(found, used, control=control, conf_level=conf_level)}
@@ -152,20 +153,27 @@ def _compare_measure(data, measure: Measure, draws, *, control, arm, family, cov
         is_few = is_few or min(row["n_clusters_arm"], row["n_clusters_control"]) < FEW
         if np.isfinite(row["se"]) and draws is not None and (is_few or not covariates):
             codes = np.searchsorted(arms, part[arm].to_numpy(object).astype(str))
-            row |= _draw_again(part, measure, codes, np.asarray(draws)[:, is_known], cluster,
-                               [arms.index(each) for each in pair], conf_level)  # fmt: skip
-        elif np.isfinite(row["se"]) and covariates:
-            inside = part[arm].isin(pair).to_numpy()
-            row |= _regress(part[inside], measure, name, arm, cluster[inside], covariates, conf_level)
-        elif np.isfinite(row["se"]) and is_few and row["method"] != contrasts.COUNTED:
-            row["note"] = f"Few accounts ({FEW} in an arm, {MIN_EVENTS} of them with something, are needed): rough."
+            row |= _draw_again(
+                part,
+                measure,
+                codes,
+                np.asarray(draws)[:, is_known],
+                cluster,
+                [arms.index(each) for each in pair],
+                conf_level,
+            )
+        elif np.isfinite(row["se"]) and row["method"] != contrasts.COUNTED:
+            if covariates:
+                inside = part[arm].isin(pair).to_numpy()
+                row |= _regress(part[inside], measure, name, arm, cluster[inside], covariates, conf_level)
+            row["note"] = " ".join(filter(None, [row["note"], ROUGH if is_few else ""]))
         row |= {"n_arm": int(sizes.get(name, 0)), "n_control": int(sizes.get(control, 0))}
         rows.append(row | {"note": " ".join(filter(None, [row["note"], "" if is_known.all() else told]))})
     return rows
 
 
-def _code_families(part, family: str | None) -> np.ndarray:
-    """Codes of the clusters; an account without a family stands alone."""
+def code_families(part: pd.DataFrame, family: str | None) -> np.ndarray:
+    """Return the codes of the clusters, shape (n,); an account without a family stands alone."""
     if family is None:
         return np.arange(len(part))
     code = pd.factorize(part[family])[0]
