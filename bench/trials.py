@@ -159,7 +159,7 @@ def simulate_always(metric: str, n_runs: int, n_arm: int = 500, n_looks: int = 1
     for n in np.linspace(50, n_arm, n_looks).astype(int):
         sides = [estimate(cut(each, n)) for each in (arm, usual)]
         effect, error = sides[0][0] - sides[1][0], np.hypot(sides[0][1], sides[1][1])
-        table = pd.DataFrame({"effect": effect, "se": error, "effect_relative": 0.0, "se_relative": 0.1})
+        table = pd.DataFrame({"effect": effect, "se": error, "effect_relative": 0.0, "se_relative": 0.1, "note": ""})
         found = looks.always_valid(table, mde)
         rejected |= (found["p_value"] <= ALPHA).to_numpy()
         covered &= ~(found["effect_low"].gt(0) | found["effect_high"].lt(0)).to_numpy()

@@ -219,4 +219,5 @@ def always_valid(results: pd.DataFrame, mde: float, *, alpha: float = 0.05) -> p
         effect_relative_high=ratio * factor - 1,
         p_value=np.minimum(1.0, np.sqrt(r) * np.exp(-(z**2) * (r - 1) / (2 * r))),
         adjustment="always valid (a look that was not planned)",
+        note=results["note"].where(error.notna() | (results["note"] != ""), "No two accounts differ yet: no interval."),
     )

@@ -444,6 +444,8 @@ def test_a_proportion_of_few_events_keeps_newcombes_interval_at_a_look():
     frame["met"] = frame["met"].where(frame["account_id"] < 40, 0)
     found = looks.adjust_look(compare([MET], frame), [0.5, 1.0], 1).iloc[0]
     assert found["effect_low"] < compare([MET], frame).iloc[0]["effect_low"] < 0 < found["effect_high"] < 1
+    nobody = looks.always_valid(compare([MET], frame.assign(met=0)), 0.1).iloc[0]
+    assert np.isnan(nobody["effect_low"]) and nobody["note"] == "No two accounts differ yet: no interval."
 
 
 # --- the lot
