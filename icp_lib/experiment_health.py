@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from icp_lib import designs
+from icp_lib.protocols import name_day
 from icp_lib.studies import ANALYSED, Study, numeric_columns
 
 PASSED, FAILED, NOTED, OPEN = "passed", "failed", "noted", "not made yet"
@@ -69,9 +70,9 @@ def _check_protocol(study: Study) -> dict:
     first = study.lines["assigned_at"].min() if len(study.lines) else pd.NaT
     written = pd.Timestamp(protocol.written_on) if protocol.written_on else pd.NaT
     if pd.notna(written) and pd.notna(first) and written >= first:
-        found = f"written on {written:%d %b %Y}, the first account was assigned on {first:%d %b %Y}."
+        found = f"written on {name_day(written)}, the first account was assigned on {name_day(first)}."
         return _row(name, FAILED, found, "A protocol written later is no protocol. Repeat the test.")
-    known = f", written on {written:%d %b %Y}" if pd.notna(written) else "; when it was written is not said"
+    known = f", written on {name_day(written)}" if pd.notna(written) else "; when it was written is not said"
     return _row(name, PASSED, f"rules {protocol.hash}{known}.")
 
 

@@ -13,7 +13,7 @@ from icp_lib import outcomes, stats, trials
 from icp_lib.experiment_effects import FULL, check_guardrails, compare_tests, find_look
 from icp_lib.experiment_health import check_health, list_withheld
 from icp_lib.outcomes import Sources
-from icp_lib.protocols import Guardrail, Protocol
+from icp_lib.protocols import Guardrail, Protocol, name_day
 from icp_lib.rules import Segment
 from icp_lib.schemas import CLAIM_COLUMNS
 from icp_lib.studies import Study
@@ -119,10 +119,10 @@ def find_state(test: Study, end: datetime) -> str:
 def list_deviations(test: Study) -> list[str]:
     """Return what was done otherwise than agreed: logged by the team, or seen in the list."""
     protocol, said = test.protocol, []
-    said += [f"{each.day:%d %b %Y}: {each.what.rstrip('.')}." for each in protocol.deviations]
+    said += [f"{name_day(each.day)}: {each.what.rstrip('.')}." for each in protocol.deviations]
     first = test.lines["assigned_at"].min() if len(test.lines) else pd.NaT
     if pd.notna(first) and abs(first - pd.Timestamp(protocol.assigned_on)) > pd.Timedelta(days=_LATE_DAYS):
-        said.append(f"Assigned from {first:%d %b %Y} on; planned was {protocol.assigned_on:%d %b %Y}.")
+        said.append(f"Assigned from {name_day(first)} on; planned was {name_day(protocol.assigned_on)}.")
     return said
 
 
@@ -168,7 +168,7 @@ def _undecided(test: Study, withheld: Mapping[str, str], end: datetime) -> list[
     if find_state(test, end) == "concluded":
         return []
     candidate = ", ".join(each.id for each in test.protocol.profiles)
-    why = f"planned for {test.protocol.assigned_on:%d %b %Y}; nobody is assigned yet."
+    why = f"planned for {name_day(test.protocol.assigned_on)}; nobody is assigned yet."
     return [row | {"decision": PLANNED, "why": why, "candidate": candidate, "arm": ", ".join(test.protocol.treated)}]
 
 

@@ -240,6 +240,17 @@ class Protocols(NamedTuple):
     problems: dict[str, str]
 
 
+def name_day(day: date) -> str:
+    """Return a day as readers see it.
+
+    Examples
+    --------
+    >>> name_day(date(2026, 3, 2))
+    '2 Mar 2026'
+    """
+    return f"{day.day} {day:%b %Y}"
+
+
 def load_protocols(folder: str | Path) -> Protocols:
     """Read and validate ``<folder>/experiments.yml``; without the file there is no protocol.
 
