@@ -2,13 +2,13 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help report publish list test lab check demo codebook notebooks lint bench lock clean
+.PHONY: help report publish list test lab check assign demo codebook notebooks lint bench lock clean
 
 PYTHON ?= python3
 DATA ?= data/demo
 
 # A misspelled variable would silently run the wrong quarter or the wrong company.
-known := QUARTER DATA RAW OUT APPROVED_BY NOTE FORCE PYTHON ALL
+known := QUARTER DATA RAW OUT APPROVED_BY NOTE FORCE PYTHON ALL EXPERIMENT
 given_names := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 unknown := $(firstword $(filter-out $(known),$(given_names)))
 closest_code := import difflib, sys; near = difflib.get_close_matches(sys.argv[1].upper(), sys.argv[2:], 1, 0.5)
@@ -62,6 +62,10 @@ lab: .venv/stamp $(demo_if_used) ## JupyterLab on copies of the notebooks: QUART
 
 check: .venv/stamp $(demo_if_used) ## say what is wrong with an extract, without a report: DATA=~/acme RAW=~/exports
 	@$(icp) check $(call option,--data,DATA) $(call option,--raw,RAW)
+
+assign: .venv/stamp $(demo_if_used) ## draw the arms of an ICP test by its protocol: EXPERIMENT=letter DATA=~/acme OUT=reports/acme
+	@$(icp) assign $(call option,--experiment,EXPERIMENT) $(call option,--data,DATA) $(call option,--raw,RAW) \
+	  $(call option,--out,OUT)
 
 demo: data/demo/icp.yml ## the demo company, in data/demo
 	@echo "The demo company is in data/demo."

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 
 __version__ = "0.1.0"
 
-_NAMES = dict.fromkeys(("show", "say", "how_sure", "aside", "facts"), "display")
+_NAMES = dict.fromkeys(("show", "say", "how_sure", "aside", "banner", "facts"), "display")
 _NAMES |= {"start_run": "run", "DataError": "checks"}
 
 

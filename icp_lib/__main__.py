@@ -1,4 +1,4 @@
-"""The commands: ``python -m icp_lib report / publish / list / lab / check / demo / codebook / notebooks``."""
+"""The commands: ``python -m icp_lib report / publish / list / lab / check / assign / demo / codebook / notebooks``."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         ("list", "list the reports of a company, and write their index again", ("data", "out")),
         ("lab", "open JupyterLab on copies of the notebooks", ("quarter", "data", "out")),
         ("check", "print every problem of an extract", ("data", "raw", "out")),
+        ("assign", "draw the arms of an ICP test", ("experiment", "data", "raw", "out")),
         ("demo", "write the demo company", ("data",)),
         ("codebook", "write data/README.md and data/template", ()),
         ("notebooks", "execute the stock notebooks for the demo in place", ()),
@@ -63,6 +64,8 @@ def main(arguments: list[str] | None = None) -> int:
             scratch.open_lab(options.quarter or None, options.data or None, options.out or None)
         if options.command == "check":
             return _check(options)
+        if options.command == "assign":
+            return _assign(options)
         if options.command == "demo":
             from icp_lib import demo
 
@@ -159,6 +162,38 @@ def _check(options: argparse.Namespace) -> int:
     except DataError as refusal:
         print(f"\nA report would be refused. {refusal}")
     return 1 if errors else 0
+
+
+def _assign(options: argparse.Namespace) -> int:
+    from icp_lib import assignment, extract, protocols, publish, shelf
+    from icp_lib.run import Quarter, Run
+
+    data = publish.find_data(options.data or None)
+    out = shelf.check_out(publish.find_out(options.out or None, data), data, options.raw or None)
+    known = protocols.load_protocols(data)
+    protocol = protocols.check_protocol(known, options.experiment or "")
+    target = out / "assignments" / f"{protocol.id}.csv"
+    found = extract.load(data, out, options.raw or None)
+    quarter = Quarter.containing(protocol.assigned_on, found.settings.fiscal_year_start)
+    run = Run(quarter, data, out, found)
+    if target.exists() or (run.assignments["experiment_id"] == protocol.id).any():
+        raise DataError(
+            f"assign: {protocol.id} has its list already; arms drawn twice would be no lot. Use the list, or write a "
+            "new protocol under a new id."
+        )
+    lists = assignment.read_lists(target.parent, run.assignments)
+    moment = assignment.find_moment(protocol, found.settings.timezone)
+    taken = assignment.find_taken(lists, known, moment)
+    frame, audit = assignment.assign_accounts(protocol, run.accounts, run.opportunities, taken, moment)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(target, index=False, date_format="%Y-%m-%dT%H:%M:%SZ")
+    audit.to_csv(target.with_name(f"{protocol.id}_audit.csv"), index=False, float_format="%.10g")
+    for row in audit.itertuples():
+        print(f"{row.candidate}: {row.n_assigned:,} of {row.n_eligible:,} free accounts. {row.note}".rstrip())
+    for (candidate, arm), n in frame.groupby(["candidate", "arm"]).size().items():
+        print(f"  {candidate}, {arm}: {n:,}")
+    print(f"The list: {target}\nRules {protocol.hash}. Write `agreed: {protocol.hash}` into the protocol.")
+    return 0
 
 
 if __name__ == "__main__":

@@ -195,7 +195,7 @@ def build_assignments(rng: np.random.Generator, world: dict, null: bool | str) -
         is_on = (deals["day"] < day) & ((deals["day"] + deals["cycle"] > day) | (deals["result"] > 0))
         taken[deals["account"][is_on]] = True
         free = core.matches(traits, planted["conditions"]) & (traits["created"] < day) & ~taken
-        chosen = rng.permutation(np.flatnonzero(free))[: 2 * round(0.02 * n)]
+        chosen = rng.permutation(np.flatnonzero(free))[: 2 * round(0.0295 * n)]
         taken[chosen] = True
         employees = traits["employees"][chosen]
         stratum = 2 * (traits["country"][chosen] != 0) + (employees > np.median(employees))

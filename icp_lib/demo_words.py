@@ -153,50 +153,121 @@ EXPERIMENTS_YML = """\
 
 experiments:
   - id: owner-message
+    written_on: 2026-04-07
     question: Do small carriers meet us more often when the first letter speaks to the owner about unpaid invoices?
     why: The owner buys in most deals we win with carriers of 5 to 20 employees, yet our letters speak about dispatch.
     design: uplift                # worked as the arm says, or business as usual, drawn by lot within each stratum
     candidate: small-carriers
+    conditions:                   # which accounts it is about
+      - {attribute: industry, op: is, value: Road freight}
+      - {attribute: employees, op: between, value: [5, 21]}
     arms: [owner_message, as_usual]
     control: as_usual
     assigned_on: 2026-04-20
+    assignment: {n_per_arm: 177, stratify_by: [country, employees]}
     primary: {metric: touch_rate, touch_type: Meeting, window_days: 45}
     secondary:
       - {metric: opportunity_rate, window_days: 90}
       - {metric: win_rate, window_days: 365}
     looks: [0.5, 1.0]             # shares of the accounts whose 45 days are over
-    mde: 0.13                     # the smallest difference that this many accounts can show, 4 times in 5
+    expected_rate: 0.15           # of accounts worked as usual, before the test
+    mde: 0.12                     # the smallest difference that this many accounts can show, 4 times in 5
+    smallest_worth: 0.05          # less would not be worth a second letter
     guardrails:
-      - {metric: opportunity_rate, window_days: 45, not_worse_than: -0.05}
+      - {metric: opportunity_rate, window_days: 45, not_worse_than: -0.08}
     cost_per_account: 38
     decision:
       ship: The meeting rate is higher beyond luck, and every guardrail holds.
       stop: The likely range ends below +5 points, or a guardrail fails.
-      continue: Neither, and accounts are left to assign.
+      continue: Neither, and windows are still open or accounts are left to assign.
       cannot answer: Neither, and no accounts are left.
 
   - id: case-study
+    written_on: 2026-05-04
     question: Do food wholesalers meet us more often when the first letter carries a customer's story?
     why: Two reps swear by the story of a wholesaler in Linz. Nobody has counted.
     design: uplift
     candidate: food-wholesalers
+    conditions:
+      - {attribute: industry, op: is, value: Food wholesale}
+      - {attribute: employees, op: between, value: [5, 101]}
     arms: [case_study, as_usual]
     control: as_usual
     assigned_on: 2026-05-18
+    assignment: {n_per_arm: 177, stratify_by: [country, employees]}
     primary: {metric: touch_rate, touch_type: Meeting, window_days: 45}
     secondary:
       - {metric: opportunity_rate, window_days: 90}
       - {metric: win_rate, window_days: 365}
     looks: [0.5, 1.0]
-    mde: 0.14
+    expected_rate: 0.15
+    mde: 0.12
+    smallest_worth: 0.07
     guardrails:
-      - {metric: opportunity_rate, window_days: 45, not_worse_than: -0.05}
+      - {metric: opportunity_rate, window_days: 45, not_worse_than: -0.08}
     cost_per_account: 22
+    deviations:
+      - {day: 2026-05-18, what: "In the north the letters went out two days late, after a holiday."}
+    decision:
+      ship: The meeting rate is higher beyond luck, and every guardrail holds.
+      stop: The likely range ends below +7 points, or a guardrail fails.
+      continue: Neither, and windows are still open or accounts are left to assign.
+      cannot answer: Neither, and no accounts are left.
+
+  - id: operations-demo
+    written_on: 2026-09-21
+    question: Do carriers of 21 to 50 employees meet us more often when a demo with their own orders is offered first?
+    why: The operations manager buys there, and asks for the orders of last week in every second call.
+    design: uplift
+    candidate: mid-size-carriers
+    conditions:
+      - {attribute: industry, op: is, value: Road freight}
+      - {attribute: employees, op: between, value: [21, 51]}
+    arms: [own_orders_demo, as_usual]
+    control: as_usual
+    assigned_on: 2026-10-19
+    assignment: {n_per_arm: 120, stratify_by: [country], balance_on: [employees]}
+    primary: {metric: touch_rate, touch_type: Meeting, window_days: 45}
+    secondary:
+      - {metric: stage_rate, stage: Demo, window_days: 90}
+      - {metric: win_rate, window_days: 365}
+    looks: [0.5, 1.0]
+    expected_rate: 0.15
+    mde: 0.14
+    smallest_worth: 0.05
+    guardrails:
+      - {metric: opportunity_rate, window_days: 45, not_worse_than: -0.08}
+    cost_per_account: 65
     decision:
       ship: The meeting rate is higher beyond luck, and every guardrail holds.
       stop: The likely range ends below +5 points, or a guardrail fails.
+      continue: Neither, and windows are still open or accounts are left to assign.
+      cannot answer: Neither, and no accounts are left.
+
+  - id: trade-fair-letter
+    written_on: 2025-09-01
+    question: Do makers meet us more often when a letter comes before the trade fair?
+    why: The stand was full, the diary afterwards was not.
+    design: uplift
+    candidate: makers
+    conditions:
+      - {attribute: industry, op: in, value: [Machine maker, Furniture maker]}
+    arms: [letter_before, as_usual]
+    control: as_usual
+    assigned_on: 2025-09-15
+    primary: {metric: touch_rate, touch_type: Meeting, window_days: 45}
+    mde: 0.15
+    cost_per_account: 12
+    decision:
+      ship: The meeting rate is higher beyond luck.
+      stop: The likely range ends below 0.
       continue: Neither, and accounts are left to assign.
       cannot answer: Neither, and no accounts are left.
+    concluded:
+      day: 2025-12-01
+      decision: cannot answer
+      what: 60 accounts an arm, the difference +4 points (-9 to +17). The list was not kept in the CRM.
+      afterwards: Not repeated. Since then no test starts before its page says that it can answer.
 """
 
 #: What reps expected of a profile (better, same, worse than the rest) before they saw the result, and what they said.

@@ -24,12 +24,12 @@ from icp_lib.formats import (
 )
 from icp_lib.marks import axis, nice_scale, progress_bar, range_bar, read_progress, status_mark, verdict_mark
 from icp_lib.metrics import METRICS
-from icp_lib.notes import aside, facts, how_sure
+from icp_lib.notes import aside, banner, facts, how_sure
 from icp_lib.sentences import Shown, fill, missing, missing_words, say
 
 __all__ = [
-    "Shown", "aside", "facts", "fill", "format_interval", "format_range", "format_value", "how_sure", "missing_words",
-    "passed", "say", "set_currency", "show", "verdict_mark",
+    "Shown", "aside", "banner", "facts", "fill", "format_interval", "format_range", "format_value", "how_sure",
+    "missing_words", "passed", "say", "set_currency", "show", "verdict_mark",
 ]  # fmt: skip
 
 _NEVER_COLUMNS = ("verdict", "note", "conf_level")
@@ -47,6 +47,8 @@ def _plan(frame, bar: str | None) -> list[tuple[str, str | None, str | None]]:
         if f"{name}_low" in columns and f"{name}_high" in columns
     }
     hidden = {end for pair in ends.values() for end in pair} | set(_NEVER_COLUMNS)
+    if "outcome" in columns:  # the metric in words
+        hidden.add("metric")
     if "segment" in columns:
         hidden |= {"segment_id", "conditions"}
     if bar is not None:

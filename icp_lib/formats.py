@@ -9,8 +9,12 @@ from icp_lib.metrics import METRICS
 
 SYMBOLS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "INR": "₹"}
 UNITS = {"days": "days", "months": "months"}
-_MONEY_WORDS = {"margin", "revenue", "amount", "cost", "cac", "spend", "price", "paid", "received", "ltv"}
-_ALIKE = ("estimate", "conf_low", "conf_high", "comparison", "rest", "estimate_found")
+_MONEY_WORDS = {"margin", "revenue", "amount", "cost", "cac", "spend", "price", "paid", "received", "ltv", "gain",
+                "regret", "worth"}  # fmt: skip
+_ALIKE = ("estimate", "conf_low", "conf_high", "comparison", "rest", "estimate_found", "value_arm", "value_control")
+#: Differences between two values of the row's metric: of a share they are points.
+_EFFECTS = ("effect", "effect_before", "effect_inside", "effect_outside", "difference", "detectable", "not_worse_than",
+            "break_even", "mde", "effect_shrunk", "smallest_worth", "with_effect")  # fmt: skip
 _NAMES = {
     "n": "n",
     "segment": "Segment",
@@ -28,6 +32,21 @@ _NAMES = {
     "n_best": "Best customers",
     "n_base": "Compared with",
     "p_alone_adjusted": "Chance of luck, by itself",
+    "experiment_id": "Test",
+    "value_arm": "With",
+    "value_control": "As usual",
+    "effect": "Difference",
+    "todo": "What to do",
+    "mde": "Effect to see",
+    "detectable": "Smallest effect seen",
+    "gain": "Gain for each account worked",
+    "hash": "Fingerprint",
+    "is_able": "Can answer",
+    "n_per_group": "Accounts an arm",
+    "share_of_new": "Share of new deals",
+    "control_rate": "As usual",
+    "ship_rate": "Said to be better",
+    "with_effect": "True difference",
 }
 
 #: A share of the best customers says nothing without the base rate: neither tables nor sentences print it alone.
@@ -90,6 +109,10 @@ def format_of(column: str, metric: str | None = None) -> str:
     ('money', 'rate', 'rate')
     """
     stem = stem_of(metric if column in _ALIKE and metric and not is_missing(metric) else column)
+    is_effect = stem in _EFFECTS and isinstance(metric, str)
+    if is_effect or stem.startswith("effect_"):
+        kind = format_of("estimate", metric) if is_effect else format_of(stem.removeprefix("effect_"))
+        return "points" if kind == "rate" else kind
     if stem in METRICS:
         return METRICS[stem].format
     known = next((name for name in METRICS if stem.startswith(f"{name}_")), None)
@@ -103,6 +126,7 @@ def format_of(column: str, metric: str | None = None) -> str:
         "months": "months",
         "at": "date",
         "date": "date",
+        "relative": "rate",
         "lift": "ratio",
         "ratio": "ratio",
         "accounts": "count",

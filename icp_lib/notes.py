@@ -7,7 +7,16 @@ from html import escape
 from typing import NamedTuple
 
 from icp_lib.formats import column_name, format_interval, format_of, format_value, is_missing
-from icp_lib.marks import check_mark, meter, progress_bar, read_progress, verdict_key, verdict_mark, verdict_sentence
+from icp_lib.marks import (
+    check_mark,
+    meter,
+    progress_bar,
+    read_progress,
+    status_mark,
+    verdict_key,
+    verdict_mark,
+    verdict_sentence,
+)
 from icp_lib.sentences import Shown, as_row, fill, missing
 
 #: Share of resamples in which a finding must come back to be called stable here; no verdict depends on it.
@@ -223,3 +232,33 @@ def facts(row, lines: Mapping[str, str], needs=None) -> Shown:
     )
     html = f'<aside class="icp-aside facts" role="note" aria-label="Facts of this page"><dl>{items}</dl></aside>'
     return Shown(html, "\n".join(f"{head}: {fill(fields, template)}" for head, template in lines.items()))
+
+
+def banner(frame, head: str, *templates: str, nothing: str) -> Shown:
+    """Show an amber banner for every row of a frame: what is withheld, and why.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    head, *templates : str
+        Sentences, their fields as for `fill`.
+    nothing : str
+        What an empty frame means.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> row = {"test": "Letter", "why": "120 against 80"}
+    >>> banner(pd.DataFrame([row]), "{test}: withheld", "{why}.", nothing="Nothing is withheld.")
+    ! Letter: withheld
+      120 against 80.
+    """
+    if not len(frame):
+        return Shown(f'<p class="icp-say"><span>{escape(nothing)}</span></p>', nothing)
+    parts, lines = [], []
+    for row in frame.to_dict("records"):
+        words = "".join(f"<p>{fill(row, template, as_html=True)}</p>" for template in templates)
+        inside = f"<div><p><b>{fill(row, head, as_html=True)}</b></p>{words}</div>"
+        parts.append(f'<div class="icp-banner warn" role="note">{status_mark("warnings")}{inside}</div>')
+        lines += [f"! {fill(row, head)}", *(f"  {fill(row, template)}" for template in templates)]
+    return Shown("".join(parts), "\n".join(lines))

@@ -68,6 +68,17 @@ class Quarter:
         year, quarter = divmod(months // 3 - 1, 4)
         return cls(year + (fiscal_year_start > 1), quarter + 1, fiscal_year_start)
 
+    @classmethod
+    def containing(cls, day: date, fiscal_year_start: int = 1) -> Quarter:
+        """Return the quarter in which a day lies.
+
+        Examples
+        --------
+        >>> str(Quarter.containing(date(2026, 10, 1)))
+        '2026-Q4'
+        """
+        return cls.before(cls.before(day, fiscal_year_start).end + timedelta(days=93), fiscal_year_start)
+
     def __str__(self) -> str:
         return f"{self.year}-Q{self.number}"
 
@@ -127,6 +138,24 @@ class Run:
     def before(self) -> Run:
         """The same extract as it stood a quarter earlier."""
         return Run(self.quarter.previous, self.data, self.out, self.extract)
+
+    @property
+    def cutoffs(self) -> list[datetime]:
+        """The first moments after the last twelve quarters, this one last: when a report looked."""
+        quarters = [self.quarter]
+        while len(quarters) < 12:
+            quarters.insert(0, quarters[0].previous)
+        return [each.cutoff(self.settings.timezone) for each in quarters]
+
+    @property
+    def outcome_tables(self) -> tuple[pd.DataFrame, ...]:
+        """Opportunities, touches, stage history and stages: what the outcomes of tests are made of."""
+        return self.opportunities, self.touches, self.stage_history, self.stages
+
+    def set_aside(self, name: str) -> pd.DataFrame:
+        """Rows of a table that are in quarantine, as written, with file, line and reason; never published."""
+        path = self.extract.cache / "quarantine" / f"{_check_name(name)}.csv"
+        return pd.read_csv(path, dtype="str", keep_default_na=False) if path.exists() else pd.DataFrame()
 
     @property
     def work(self) -> Path:

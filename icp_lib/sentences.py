@@ -116,27 +116,28 @@ def fill(row, template: str, as_html: bool = False) -> str:
     return "".join(parts)
 
 
-def _pick_template(row: Mapping, template: str | Mapping[str, str]) -> str:
+def _pick_template(row: Mapping, template: str | Mapping[str, str], by: str) -> str:
     if isinstance(template, str):
         return template
-    key = "" if is_missing(row.get("verdict")) else verdict_key(row["verdict"])
+    value = row.get(by)
+    key = "" if is_missing(value) else verdict_key(value) if by == "verdict" else str(value)
     if key not in template and "" not in template:
         raise DataError(
-            f"say: no sentence for the verdict '{key or 'none'}'. Add one under that word, or under '' for all others."
+            f"say: no sentence for the {by} '{key or 'none'}'. Add one under that word, or under '' for all others."
         )
     return template.get(key, template.get("", ""))
 
 
-def _say_one(row: Mapping, template: str | Mapping[str, str], tag: str) -> tuple[str, str]:
+def _say_one(row: Mapping, template: str | Mapping[str, str], tag: str, by: str) -> tuple[str, str]:
     """Return one sentence as (HTML, text), its verdict's mark in front."""
-    verdict, words = row.get("verdict"), _pick_template(row, template)
+    verdict, words = row.get("verdict"), _pick_template(row, template, by)
     mark, word = ("", "") if is_missing(verdict) else (verdict_mark(verdict), f" ({verdict})")
     has_mark = " has-mark" if mark else ""
     html = f'<{tag} class="icp-say{has_mark}">{mark}<span>{fill(row, words, as_html=True)}</span></{tag}>'
     return html, fill(row, words) + word
 
 
-def say(row, template: str | Mapping[str, str], needs=None) -> Shown:
+def say(row, template: str | Mapping[str, str], needs=None, by: str = "verdict") -> Shown:
     """Show a sentence filled from a row, its verdict's mark in front; a frame of several rows becomes a list.
 
     Parameters
@@ -148,6 +149,8 @@ def say(row, template: str | Mapping[str, str], needs=None) -> Shown:
         one under ``""`` for all others.
     needs : str or tuple of str, optional
         What is missing when the frame is empty.
+    by : str
+        Column whose words choose among several sentences.
 
     Raises
     ------
@@ -160,11 +163,11 @@ def say(row, template: str | Mapping[str, str], needs=None) -> Shown:
     Carriers win 34%. (confirmed)
     """
     if not hasattr(row, "columns"):
-        return Shown(*_say_one(as_row(row), template, "p"))
+        return Shown(*_say_one(as_row(row), template, "p", by))
     records = row.to_dict("records")
     if len(records) < 2:
-        return Shown(*_say_one(records[0], template, "p")) if records else missing(needs)
-    lines = [_say_one(record, template, "li") for record in records]
+        return Shown(*_say_one(records[0], template, "p", by)) if records else missing(needs)
+    lines = [_say_one(record, template, "li", by) for record in records]
     return Shown(
         f'<ul class="icp-says">{"".join(html for html, _ in lines)}</ul>', "\n".join(f"- {text}" for _, text in lines)
     )

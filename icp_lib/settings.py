@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -174,7 +175,7 @@ def load_settings(folder: str | Path) -> Settings:
     try:
         settings = Settings(**values)
     except ValidationError as error:
-        raise DataError(_explain(error)) from None
+        raise DataError(explain(error, "icp.yml", _keys)) from None
     return settings if settings.name else settings.model_copy(update={"name": folder.resolve().name})
 
 
@@ -232,17 +233,17 @@ def load_yaml(path: Path) -> dict:
 _YAML_WORDS = "YAML reads no, off, yes, on as false and true, and digits as numbers: put the word in quotes."
 
 
-def _explain(error: ValidationError) -> str:
-    """Turn pydantic's errors into lines that name the key, what is wrong, and the closest key."""
+def explain(error: ValidationError, file: str, keys: Callable[[tuple], list[str]]) -> str:
+    """Turn pydantic's errors into lines that name the file, the key, what is wrong, and the closest of the keys."""
     lines = []
     for item in error.errors():
         where = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
-            lines.append(f"icp.yml: the key '{where}' is not known. {hint(item['loc'][-1], _keys(item['loc'][:-1]))}")
+            lines.append(f"{file}: the key '{where}' is not known. {hint(item['loc'][-1], keys(item['loc'][:-1]))}")
         else:
             said = item["msg"].removeprefix("Value error, ").removesuffix(".")
             trap = f" {_YAML_WORDS}" if isinstance(item["input"], bool) else ""
-            lines.append(f"icp.yml: {where}: {said[0].lower()}{said[1:]}.{trap}")
+            lines.append(f"{file}: {where}: {said[0].lower()}{said[1:]}.{trap}")
     return "\n".join(lines)
 
 

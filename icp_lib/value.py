@@ -117,8 +117,7 @@ def _opportunity_units(opportunities, cutoff, measure, gross_margin_rate) -> pd.
     closed = (table["closed_at"] - table["created_at"]).dt.total_seconds() / 86400
     so_far = (pd.Timestamp(cutoff) - table["created_at"]).dt.total_seconds() / 86400
     is_won = (table["status"] == "won") & (closed <= WINDOW_DAYS)
-    rate = table["gross_margin_rate"].fillna(gross_margin_rate)
-    margin = table["gross_margin"].fillna(table["amount"] * rate) * 12 / table["term_months"].fillna(12)
+    margin = first_year_margin(table, gross_margin_rate)
     value = margin.fillna(margin[is_won].mean()) if measure.startswith("margin") else 1.0
     days = closed.fillna(so_far).clip(0, WINDOW_DAYS)
     return pd.DataFrame(
@@ -136,6 +135,13 @@ def _opportunity_units(opportunities, cutoff, measure, gross_margin_rate) -> pd.
             "lead_source": table.get("lead_source"),
         }
     )
+
+
+def first_year_margin(opportunities: pd.DataFrame, gross_margin_rate: float = 1.0) -> pd.Series:
+    """Return the contracted gross margin of the first year of each deal; NaN where no amount is known."""
+    rate = opportunities["gross_margin_rate"].fillna(gross_margin_rate)
+    whole = opportunities["gross_margin"].fillna(opportunities["amount"] * rate)
+    return whole * 12 / opportunities["term_months"].fillna(12)
 
 
 def _retention_units(opportunities, revenue, cutoff) -> pd.DataFrame:

@@ -16,14 +16,15 @@ SOURCES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in PA
 LAYERS = (
     "checks",
     "schemas metrics settings transforms aliases recognition opening reading mapping feeding linking fx parsing "
-    "validation quarantine extract accounts journeys demo",
+    "validation quarantine extract accounts journeys demo protocols",
     "stats intervals months rules value customers credits groups space sizing search pruning permutation pooling power "
-    "draws discovery disguise ledger lags costs evidence logistic trait_levels",
+    "draws discovery disguise ledger lags costs evidence logistic trait_levels contrasts trials looks randomisation "
+    "designs heterogeneity outcomes studies assignment experiment_health experiment_effects experiment_design",
     "segments quality profile offer answers change realised traits contrast trait_model trait_selection "
     "trait_answers best_customers personas success economics retention growth attribution reach efficiency "
-    "efficiency_answers rivals",
+    "efficiency_answers rivals experiments experiment_answers",
     "formats sentences marks notes display charts labels planes figures search_figures segment_figures trait_figures "
-    "attribution_figures efficiency_figures economics_figures codebook template",
+    "attribution_figures efficiency_figures economics_figures experiment_figures codebook template",
     "run kernels failing execution scratch manifest approval shelf svg terms pages glossary "
     "cards knowledge explorer_chart explorer timeline front wall summary site publish __main__",
 )

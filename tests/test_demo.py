@@ -104,7 +104,7 @@ def test_sizes_are_those_promised():
     assert 11_000 < len(world["leads"]) < 13_000
     assert 110_000 < len(world["touches"]) < 130_000
     assert len(world["prospects"]) == 2500
-    assert world["assignments"].groupby("experiment_id").size().eq(240).all()
+    assert world["assignments"].groupby("experiment_id").size().between(280, 360).all()
 
 
 def test_equal_seeds_give_equal_worlds_whatever_tables_are_asked_for(world):
@@ -344,7 +344,9 @@ def test_settings_and_words_can_be_read(folder):
     playbook, protocols = load_yaml(folder / "playbook.yml"), load_yaml(folder / "experiments.yml")["experiments"]
     assert set(playbook) == {"goals", "current_process", "problems", "new_process", "evidence", "discovery_questions",
                              "objections", "personas", "journey"}
-    for protocol, planted in zip(protocols, TRUTH["experiments"], strict=True):
+    by_id = {protocol["id"]: protocol for protocol in protocols}
+    for planted in TRUTH["experiments"]:
+        protocol = by_id[planted["id"]]
         assert (protocol["id"], protocol["candidate"], protocol["control"]) == tuple(
             planted[name] for name in ("id", "candidate", "control"))
         assert protocol["arms"] == [planted["arm"], planted["control"]]

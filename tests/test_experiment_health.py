@@ -1,0 +1,161 @@
+"""Every way in which a test can be unfair is named with its counts, and withholds its result; nothing is lost."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from experiments_of import DAY, build_accounts, build_list, build_tests, meet, write_protocol
+
+from icp_lib import experiments
+from icp_lib.experiment_health import check_health, list_withheld
+from icp_lib.protocols import Protocols
+from icp_lib.studies import build_studies, is_reconciled
+
+N = 120
+MET = meet([f"A{i:05d}" for i in range(0, N, 3)])
+
+
+def judge(protocol, listed, **given):
+    """Health and all results of one test, and its checks by name."""
+    tests, accounts, sources = build_tests(protocol, listed, **({"touches": MET} | given))
+    judged = experiments.judge_tests(tests, accounts, sources, pd.Timestamp("2026-10-01"))
+    return judged, judged.health.set_index("check"), tests
+
+
+def is_withheld(judged) -> bool:
+    table = judged.decisions
+    return (table["decision"] == "withheld").all() and judged.compared["effect"].isna().all() and len(table) > 0
+
+
+def test_a_fair_test_passes_every_check():
+    judged, checks, tests = judge(write_protocol(), build_list(N))
+    assert set(checks["state"]) == {"passed"} and not judged.withheld and is_reconciled(tests)
+    assert judged.compared["effect"].notna().all()
+
+
+def test_no_protocol_is_named_and_the_list_is_kept():
+    accounts, listed = build_accounts(N), build_list(N)
+    _, _, sources = build_tests(write_protocol(), listed, MET)
+    found = build_studies(Protocols({}, {}), listed, pd.DataFrame(), accounts, sources, [pd.Timestamp("2026-10-01")])
+    health = check_health(found)
+    assert health["state"].tolist() == ["failed", "passed"] and "has no experiment 'letter'" in health["found"][0]
+    assert len(found[0].lines) == N and list_withheld(health)["letter"].startswith("Protocol before launch")
+
+
+def test_a_protocol_with_a_mistake_withholds_only_its_own_test():
+    listed = pd.concat([build_list(N), build_list(N, name="call", first=N)], ignore_index=True)
+    accounts = build_accounts(2 * N)
+    _, _, sources = build_tests(write_protocol(), listed, MET, accounts)
+    known = Protocols({"letter": write_protocol()}, {"call": "experiments.yml, call: the key 'mdee' is not known."})
+    found = build_studies(known, listed, pd.DataFrame(), accounts, sources, [pd.Timestamp("2026-10-01")])
+    judged = experiments.judge_tests(found, accounts, sources, pd.Timestamp("2026-10-01"))
+    decided = judged.decisions.set_index("experiment_id")["decision"]
+    assert decided["call"] == "withheld" and decided["letter"] != "withheld"
+
+
+def test_a_protocol_written_after_the_first_account_is_none():
+    judged, checks, _ = judge(write_protocol(written_on=(DAY + pd.Timedelta(days=2)).date()), build_list(N))
+    assert checks.loc["Protocol before launch", "state"] == "failed" and is_withheld(judged)
+
+
+def test_a_changed_rule_is_found_by_its_fingerprint():
+    agreed = write_protocol().hash
+    judged, checks, _ = judge(write_protocol(mde=0.05, agreed=agreed), build_list(N))
+    assert agreed in checks.loc["Protocol before launch", "found"] and is_withheld(judged)
+
+
+def test_coin_filled_arms_of_uneven_size_are_found_and_made_arms_are_not_asked():
+    listed = build_list(N, arms=("letter", "letter", "as_usual"))
+    judged, checks, _ = judge(write_protocol(assignment={"filled_by": "coin"}), listed)
+    assert "40 as_usual against 80 letter" in checks.loc["Sizes of the arms", "found"] and is_withheld(judged)
+    assert judged.withheld["letter"].startswith("Sizes of the arms: the arms are uneven")
+    judged, checks, _ = judge(write_protocol(), listed)
+    assert "Sizes of the arms" not in checks.index and not judged.withheld
+
+
+@pytest.mark.parametrize("through_quarantine", [False, True])
+def test_an_account_in_two_arms_is_named(through_quarantine):
+    listed, aside = build_list(N), None
+    twin = listed.head(1).assign(arm="as_usual")
+    if through_quarantine:
+        rows = pd.concat([listed.head(1), twin]).astype(str).assign(reason="account_id: duplicate key")
+        listed, aside = listed.iloc[1:], rows
+    else:
+        listed = pd.concat([listed, twin], ignore_index=True)
+    judged, checks, tests = judge(write_protocol(), listed, set_aside=aside, accounts=build_accounts(N))
+    assert "2 in two arms. First: A00000." in checks.loc["Assignment list", "found"] and is_withheld(judged)
+    assert len(tests[0].lines) == N + 1 and is_reconciled(tests)
+
+
+def test_unknown_accounts_are_counted_and_a_list_of_them_is_refused():
+    judged, checks, _ = judge(write_protocol(), build_list(N), accounts=build_accounts(N - 2))
+    assert "2 account not among the accounts" in checks.loc["Assignment list", "found"] and not judged.withheld
+    judged, checks, _ = judge(write_protocol(), build_list(N), accounts=build_accounts(2).assign(account_id=["x", "y"]))
+    assert checks.loc["Assignment list", "state"] == "failed"
+    assert judged.decisions["decision"].tolist() == ["withheld"]
+
+
+def test_accounts_lost_from_one_arm_alone_are_found():
+    listed = build_list(N)
+    lost = set(listed.loc[listed["arm"] == "letter", "account_id"].head(12))
+    accounts = build_accounts(N)
+    judged, checks, _ = judge(write_protocol(), listed, accounts=accounts[~accounts["account_id"].isin(lost)])
+    assert "letter 12 of 60" in checks.loc["Loss by arm", "found"] and is_withheld(judged)
+    both = set(listed["account_id"].head(24))
+    judged, checks, _ = judge(write_protocol(), listed, accounts=accounts[~accounts["account_id"].isin(both)])
+    assert checks.loc["Loss by arm", "state"] == "passed" and not judged.withheld
+
+
+def test_accounts_worked_before_their_assignment_are_named():
+    listed = build_list(N)
+    listed.loc[0, "exposed_at"] = DAY - pd.Timedelta(days=3)
+    judged, checks, _ = judge(write_protocol(), listed)
+    assert "1 accounts were worked before" in checks.loc["Assigned first", "found"] and is_withheld(judged)
+
+
+def test_an_arm_that_nobody_worked_is_named():
+    judged, checks, _ = judge(write_protocol(), build_list(N).assign(exposed_at=pd.NaT))
+    assert "0 of 60 in letter" in checks.loc["Worked as the arm says", "found"] and is_withheld(judged)
+
+
+def test_a_control_worked_as_the_arm_is_found_and_a_few_are_noted():
+    judged, checks, _ = judge(write_protocol(), build_list(N).assign(exposed_at=DAY + pd.Timedelta(days=2)))
+    assert "60 of 60 accounts in as_usual" in checks.loc["Control left alone", "found"] and is_withheld(judged)
+    listed = build_list(N)
+    listed.loc[1, "exposed_at"] = DAY + pd.Timedelta(days=2)
+    judged, checks, _ = judge(write_protocol(), listed)
+    assert checks.loc["Control left alone", "state"] == "noted" and not judged.withheld
+
+
+def test_two_tests_on_one_account_at_once_are_found():
+    protocols = [write_protocol(), write_protocol(id="call", arms=["letter", "as_usual"])]
+    listed = pd.concat([build_list(N), build_list(N, name="call")], ignore_index=True)
+    judged, checks, _ = judge(protocols, listed, accounts=build_accounts(N))
+    assert checks.loc["One test at a time", "found"].str.startswith("120 of 120").all() and is_withheld(judged)
+    later = listed.assign(assigned_at=listed["assigned_at"].where(listed["experiment_id"] == "letter",
+                                                                  DAY + pd.Timedelta(days=60)))  # fmt: skip
+    later["exposed_at"] = later["exposed_at"].where(later["exposed_at"].isna(), later["assigned_at"])
+    _, checks, _ = judge(protocols, later, accounts=build_accounts(N))
+    assert checks.loc["One test at a time", "state"].eq("passed").all()
+
+
+CALL = meet(["A00000"], kind="Call")
+
+
+@pytest.mark.parametrize(("touches", "said"), [(CALL, "the commonest are Call"), (None, "needs touches")])
+def test_a_metric_that_nobody_has_is_named(touches, said):
+    judged, checks, _ = judge(write_protocol(), build_list(N), touches=touches)
+    assert said in checks.loc["Metric", "found"] and is_withheld(judged)
+
+
+def test_arms_that_the_protocol_does_not_know_are_named():
+    judged, checks, _ = judge(write_protocol(), build_list(N, arms=("leter", "as_usual")))
+    assert checks.loc["Arms", "found"] == "'leter' is not in the protocol; 'letter' has no account."
+    assert judged.decisions["decision"].tolist() == ["withheld"]
+
+
+def test_arms_that_differed_before_are_found():
+    listed = build_list(N)
+    size = listed["arm"].map({"letter": 40.0, "as_usual": 5.0}) + pd.Series(range(N)) % 7
+    judged, checks, _ = judge(write_protocol(), listed, accounts=build_accounts(N, employees=size))
+    assert "employees" in checks.loc["Alike before", "found"] and is_withheld(judged)
