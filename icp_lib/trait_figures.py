@@ -142,8 +142,8 @@ def plot_heat(
     rows, keys = frame.to_dict("records"), list(shown)
     last = keys[-1]
     most = max(rows, key=lambda row: abs(_or_zero(row[keys[0]]) - _or_zero(row[last])))
-    words = f"{{segment}}: {{{keys[0]}}} of {shown[keys[0]].lower()}, {{{last}}} of {shown[last].lower()}"
-    finding = fill(most, title or words)
+    shares = (f"{format_value(most[key], key)} of {shown[key].lower()}" for key in (keys[0], last))
+    finding = fill(most, title) if title else f"{most['segment']}: {', '.join(shares)}"
     return Chart(
         name=name,
         title=finding,
