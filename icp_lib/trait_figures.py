@@ -219,9 +219,9 @@ def plot_curve(
     taken = [row for row in rows if row["is_selected"] and row["step"] > 0]
     end = taken[-1] if taken else rows[0]
     value = format_interval(end["estimate"], end["conf_low"], end["conf_high"], metric)
-    n = f"{len(taken)} attribute" + ("" if len(taken) == 1 else "s")
+    n = "1 attribute tells" if len(taken) == 1 else f"{len(taken)} attributes tell"
     words = (
-        f"{n} tell the best from the others among newer accounts with {value}, where a coin has 0.5"
+        f"{n} the best from the others among newer accounts with {value}, where a coin has 0.5"
         if taken
         else "No attribute is taken; adding the next ones anyway would not tell the best among newer accounts"
     )
