@@ -37,19 +37,16 @@ def estimate_received(labelled: pd.DataFrame, revenue: pd.DataFrame, surveys: pd
     customers = labelled.loc[labelled["is_customer"], ["account_id"]]
     told = surveys.dropna(subset=["value_received"]).sort_values(["answered_at", "value_received"], kind="stable")
     told = told.drop_duplicates("account_id", keep="last").set_index("account_id")
-    table = customers.assign(
-        value_received=customers["account_id"].map(told["value_received"]).astype(float),
-        answered_at=customers["account_id"].map(told["answered_at"]),
-    )
-    paid = revenue[revenue["revenue"] > 0]
-    last = table["answered_at"].fillna(table["account_id"].map(paid.groupby("account_id")["month"].max()))
-    last = last.set_axis(table["account_id"])
-    end = paid["account_id"].map(last)
+    ids = customers["account_id"].to_numpy()
+    table = customers.assign(value_received=told["value_received"].reindex(ids).to_numpy(float))
+    paid = revenue[(revenue["revenue"] > 0) & revenue["account_id"].isin(ids)]
+    last = told["answered_at"].reindex(ids).fillna(paid.groupby("account_id")["month"].max().reindex(ids))
+    end = last.reindex(paid["account_id"]).set_axis(paid.index)
     ago = (end.dt.year - paid["month"].dt.year) * 12 + end.dt.month - paid["month"].dt.month
     year = paid[ago.between(0, 11)].groupby("account_id")["revenue"]
-    table["paid"] = (table["account_id"].map(year.sum()) * 12 / table["account_id"].map(year.count())).astype(float)
+    table["paid"] = (year.sum() * 12 / year.count()).reindex(ids).to_numpy(float)
     table["received_ratio"] = table["value_received"] / table["paid"].where(table["paid"] > 0)
-    return table.drop(columns=["answered_at"]).reset_index(drop=True)
+    return table.reset_index(drop=True)
 
 
 def rank_best(

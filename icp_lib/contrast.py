@@ -95,8 +95,8 @@ def estimate_contrast(
     short = table["holdout_p_value"].where(listed).groupby(table["against"], sort=False).transform(stats.adjust_holm)
     table["holdout_p_adjusted"] = short.where(listed, table["holdout_p_adjusted"])
     opposite = np.where(above, table["holdout_p_below"], table["holdout_p_above"])
-    told = coverage["note"].fillna("").str.contains("after the sale") if coverage is not None else []
-    late = set(coverage.loc[told, "attribute"]) if coverage is not None else set()
+    noted = [] if coverage is None else zip(coverage["attribute"], coverage["note"], strict=True)
+    late = {attribute for attribute, note in noted if "after the sale" in str(note)}
     opposite = np.where(listed, opposite, 1.0)  # what was not found cannot be contradicted
     table["verdict"] = [_judge(row, p, late) for row, p in zip(table.to_dict("records"), opposite, strict=True)]
     table["note"] = [_note(row, late) for row in table.to_dict("records")]
@@ -142,7 +142,7 @@ def _count(masks: np.ndarray, family: np.ndarray) -> tuple[np.ndarray, np.ndarra
     robust = np.square(sums - size[:, None] * share).sum(axis=0)
     binomial = n * share * (1 - share)
     effect = np.divide(robust, binomial, out=np.ones(len(share)), where=binomial > 0)
-    return n_with, total, np.maximum(1.0, effect)
+    return n_with, total, np.maximum(1.0, effect.round(9))
 
 
 def _count_market(labelled, levels, masks, prospects, inside, family):
@@ -198,7 +198,7 @@ def compare_rates(with_1, n_1, effect_1, with_0, n_0, effect_0) -> pd.DataFrame:
             low_0 * (2 * p_0 - low_0)
         )
     larger = np.maximum(effect_1, effect_0)
-    p_above, p_below = _exact(*(np.floor(each / larger) for each in (with_1, n_1, with_0, n_0)))
+    p_above, p_below = _exact(*(np.rint(each / larger) for each in (with_1, n_1, with_0, n_0)))
     table = pd.DataFrame({
         "best_rate": p_1, "best_rate_low": low_1, "best_rate_high": high_1,
         "base_rate": p_0, "base_rate_low": low_0, "base_rate_high": high_0,
@@ -310,6 +310,7 @@ def compare_quarters(
     for each, then, now in zip(chosen, *drawn, strict=True):
         with np.errstate(divide="ignore", invalid="ignore"):
             moved = now / then
+        moved = np.where(np.isfinite(moved), moved, np.nan)
         is_known = np.isfinite(moved[0]) and np.isfinite(moved[1:]).mean() > 0.9
         low, high = np.nanquantile(moved[1:], [tail, 1 - tail]) if is_known else (np.nan, np.nan)
         words = "Nothing to compare with" if not is_known else "Within noise" if low <= 1 <= high else "Beyond noise"

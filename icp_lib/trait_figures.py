@@ -142,8 +142,8 @@ def plot_heat(
     rows, keys = frame.to_dict("records"), list(shown)
     last = keys[-1]
     most = max(rows, key=lambda row: abs(_or_zero(row[keys[0]]) - _or_zero(row[last])))
-    words = f"{{segment}}: {{{keys[0]}}} of {shown[keys[0]].lower()}, {{{last}}} of {shown[last].lower()}"
-    finding = fill(most, title or words)
+    shares = (f"{format_value(most[key], key)} of {shown[key].lower()}" for key in (keys[0], last))
+    finding = fill(most, title) if title else f"{most['segment']}: {', '.join(shares)}"
     return Chart(
         name=name,
         title=finding,
@@ -219,9 +219,9 @@ def plot_curve(
     taken = [row for row in rows if row["is_selected"] and row["step"] > 0]
     end = taken[-1] if taken else rows[0]
     value = format_interval(end["estimate"], end["conf_low"], end["conf_high"], metric)
-    n = f"{len(taken)} attribute" + ("" if len(taken) == 1 else "s")
+    n = "1 attribute tells" if len(taken) == 1 else f"{len(taken)} attributes tell"
     words = (
-        f"{n} tell the best from the others among newer accounts with {value}, where a coin has 0.5"
+        f"{n} the best from the others among newer accounts with {value}, where a coin has 0.5"
         if taken
         else "No attribute is taken; adding the next ones anyway would not tell the best among newer accounts"
     )

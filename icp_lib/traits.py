@@ -183,7 +183,7 @@ def _lost(accounts: pd.DataFrame, opportunities: pd.DataFrame) -> tuple[np.ndarr
     timing = table["is_timing_loss"].fillna(False).astype(bool).groupby(table["account_id"]).all()
     lost = accounts["account_id"].isin(timing.index).to_numpy()
     closed = opportunities[opportunities["is_relevant"] & opportunities["status"].isin(["won", "lost"])]
-    closed_at = accounts["account_id"].map(closed.groupby("account_id")["closed_at"].min())
+    closed_at = closed.groupby("account_id")["closed_at"].min().reindex(accounts["account_id"]).set_axis(accounts.index)
     return lost, accounts["account_id"].isin(timing.index[timing]).to_numpy(), closed_at
 
 
