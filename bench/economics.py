@@ -94,7 +94,7 @@ def judge_company(seed: int, n_expected: float, stay: float = STAY, n_draws: int
     horizon = economics.find_horizon(found.seen[0], curve.shape[1])
     payback = economics.find_payback(truth[None], np.array([COST]))[0]
     said = {"n": found.n[0], "n_new": n_new[0], "horizon": horizon, "followed": curve.shape[1] - 1, "payback": payback}
-    if horizon >= 0:
+    if horizon > 0:
         ltv = rows.loc["ltv"]
         said |= {"ltv_truth": truth[horizon], "ltv": ltv["estimate"], "ltv_low": ltv["conf_low"],
                  "ltv_high": ltv["conf_high"]}  # fmt: skip

@@ -91,7 +91,7 @@ def search_sliceline(way: str, codes, target, depth: int, min_n: int, n_best: in
 
 
 def time_channels(path: str) -> float:
-    """Seconds of ChannelAttribution, in this process: three rules and its Markov chain of paths with `won` and `none`."""
+    """Seconds of ChannelAttribution, in this process: three rules, and its Markov chain, of paths with won and none."""
     import ChannelAttribution as peer
     import pandas as pd
 

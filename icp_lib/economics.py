@@ -154,7 +154,7 @@ def estimate_economics(found: Economics, target_months: float = 12.0, conf_level
     if not len(found.keys) or not any(curve.shape[1] for curve in found.curves):
         return pd.DataFrame(columns=COLUMNS)
     horizons = [find_horizon(seen, curve.shape[1]) for seen, curve in zip(found.seen, found.curves, strict=True)]
-    alike = min((h for h in horizons if h >= 0), default=-1)
+    alike = min((h for h in horizons if h > 0), default=-1)
     rows = [
         _payback_rows(found, i, target_months, conf_level) + _lifetime_rows(found, i, horizons[i], alike, conf_level)
         for i in range(len(found.keys))
@@ -172,8 +172,8 @@ def _row(found: Economics, key: int, metric: str, name: str, estimate, **others)
 def _lifetime_rows(found: Economics, key: int, horizon: int, alike: int, conf_level: float) -> list[dict]:
     """LTV(H), the same up to the common H, and over CAC."""
     seen, curve, cac = found.seen[key], found.curves[key], found.cac[key]
-    if horizon < 0:
-        few = f"{found.n[key]:,} customers of the {MIN_LIFETIME} needed"
+    if horizon < 1:
+        few = f"{seen[1]:,} customers of the {MIN_LIFETIME} needed"
         short = {"method": SUMMED, "note": few}
         rows = [_row(found, key, name, "LTV", np.nan, **short) for name in ("ltv", "ltv_alike")]
         return [*rows, _row(found, key, "ltv_to_cac", "LTV/CAC", np.nan, **short)]
@@ -256,7 +256,7 @@ def pick_draws(found: Economics, metric: str = "payback_months") -> pd.DataFrame
         if metric == "payback_months":
             values = find_payback(curve, cac) if curve.shape[1] else np.full(len(cac), np.nan)
         else:
-            values = curve[:, horizon] if horizon >= 0 else np.full(len(cac), np.nan)
+            values = curve[:, horizon] if horizon > 0 else np.full(len(cac), np.nan)
             values = values / cac if metric == "ltv_to_cac" else values
         columns[segment_id or "all"] = values[1:]
     return pd.DataFrame(columns)

@@ -10,6 +10,7 @@ from icp_lib import stats
 from icp_lib.costs import MIN_CUSTOMERS
 from icp_lib.schemas import CLAIM_COLUMNS
 
+CHARGED = "All of the spend could be charged to somebody."
 TOO_FEW = "Fewer than two segments have enough new customers to be ranked."
 GIVEN = "Nothing had to be assumed about leads, lags or care."
 NOTHING = "There is no claim about what a segment costs."
@@ -26,7 +27,7 @@ SENTENCES = {
 FACTS = {
     "Customers": "{n} won in the last four quarters, {n_live} of them live",
     "Lag": "{n_leads} companies with a lead, followed up to {lag_months}; half of the wins come by {half_months}",
-    "Not counted by the lag": "{open_rate} of the companies followed that long still have a deal open",
+    "Not counted by the lag": "{open_rate} of the companies followed that long have a deal open still",
     "Charged to nobody": "{uncharged_rate} of the spend",
 }
 WHY = (

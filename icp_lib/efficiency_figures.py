@@ -80,6 +80,7 @@ def _draw_waterfall(parts: list[dict], total: dict, is_narrow: bool) -> str:
     figure, axes = canvas(len(names), 1.5, 1.7, 0.36, 0.12, n_lines=1, is_narrow=is_narrow)
     top = total["cac_high"] if math.isfinite(total["cac_high"]) else total["cac"]
     set_scale(axes, nice_scale([0.0, total["cac"], top], "money"), "cac", None)
+    axes.set_ylim(axes.get_ylim()[0] + 0.25, axes.get_ylim()[1])
     half, at = 0.14 if is_narrow else 0.27, 0.0
     for i, row in enumerate(parts):
         colour = LIGHT["blue" if i == 0 else "control"]
@@ -203,7 +204,7 @@ def plot_ranks(frame, caption: str = "", name: str = "cac_ranks", needs=None, no
     Chart
     """
     if len(frame) == 0:
-        return missing_chart(name, needs, nothing)
+        return missing_chart(name, None if nothing else needs, nothing)
     lags, rules = list(_WAYS), list(dict.fromkeys(frame["rule"]))
     ways = [(rule, lag) for rule in rules for lag in lags]
     house = frame[frame["is_house"]].sort_values(["rank", "segment"])
@@ -231,10 +232,10 @@ def _draw_ranks(names: list[str], ranks: dict, ways: list[tuple], is_narrow: boo
     n, per = len(names), 0.62 if is_narrow else 0.5
     width, left, right, top, bottom = (NARROW_WIDTH if is_narrow else WIDTH), 0.45, 2.5, 0.3, 0.8
     right = 0.2 if is_narrow else right
-    height = top + bottom + per * max(n - 1, 1)
+    height = top + bottom + per * max(n - 1, 1) + (0.35 if is_narrow else 0.0)
     figure = Figure(figsize=(width, height))
     axes = figure.add_axes([left / width, bottom / height, 1 - (left + right) / width, 1 - (top + bottom) / height])
-    axes.set_ylim(n + 0.2, 0.75)
+    axes.set_ylim(n + (0.75 if is_narrow else 0.2), 0.75)
     axes.set_xlim(-0.4, len(ways) - 0.6)
     axes.set_yticks(range(1, n + 1), ["1st", *map(str, range(2, n + 1))])
     axes.grid(axis="y")

@@ -17,8 +17,8 @@ class LagCurve(NamedTuple):
     """From lead to win.
 
     weights: array (n_lags, 1 + n_draws), the share of wins that come so many months after the lead; columns add up to
-    1. table: months, at_risk, won_rate (won by then), weight. open_rate: share of the leads followed that long with a
-    deal still open, so not counted either way. n_leads, n_won. note.
+    1. table: months, at_risk, won_rate (won by then), weight. open_rate: share of the leads followed into the last
+    quarter of lags that have a deal open still, so that they are not counted either way. n_leads, n_won. note.
     """
 
     weights: np.ndarray
@@ -74,7 +74,7 @@ def estimate_lag(ledger: Ledger) -> LagCurve:
     total = share.sum(axis=0)
     weights = np.divide(share, total, out=np.zeros_like(share), where=total > 0)
     table = table.assign(at_risk=exposed[:, 0].astype(int), won_rate=1 - left[:, 0], weight=weights[:, 0])
-    old = account[first > n_lags]
+    old = account[first > n_lags - 3]
     open_rate = float(ledger.accounts["is_open"].to_numpy()[old].mean()) if len(old) else np.nan
     return LagCurve(weights, table, open_rate, len(lag), n_won, "")
 

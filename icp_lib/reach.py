@@ -154,9 +154,8 @@ def estimate_reach(
         `list_paid`: the leads that the spend of their months brought.
     has_contacts : bool
         Whether there is a table of contacts: without it nobody knows whom one could contact.
-    min_accounts : int
+    min_accounts, n_draws : int
         A rate from fewer accounts is not shown; the note has the count.
-    n_draws : int
 
     Returns
     -------
@@ -245,15 +244,14 @@ def _describe_list(steps: pd.DataFrame, n_prospects: int, has_contacts: bool) ->
     }
 
 
-def _divide(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+def _divide(above, below) -> np.ndarray:
     return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
 
 
 def _describe_rates(counts: dict, min_accounts: int) -> dict:
     """The response, and the rate of each step given the one before; NaN where too few stand before it."""
     row = {"n_contacted": int(counts["is_contacted"][0]), "n_leads": int(counts["is_lead"][0])}
-    pairs = {"response_rate": ("is_response", "is_contacted"), "customer_rate": ("is_won", "is_lead")}
-    for name, (above, below) in pairs.items():
+    for name, above, below in (("response_rate", *COUNTED[1::-1]), ("customer_rate", "is_won", "is_lead")):
         if counts[below][0] >= min_accounts:
             row |= _range(name, _divide(counts[above], counts[below]), [counts[above][0]], [counts[below][0]])
     for name, before, after in zip(RATES[3:], COUNTED[2:], COUNTED[3:], strict=False):
@@ -264,7 +262,7 @@ def _describe_rates(counts: dict, min_accounts: int) -> dict:
 
 def _count_scarce(events: list[float], trials: list[float]) -> tuple[float, float]:
     """How many events a product of rates rests on, and what one of them is worth: a step never seen counts as one."""
-    value = float(np.prod([max(event, 1) / trial for event, trial in zip(events, trials, strict=True)]))
+    value = float(np.prod(np.maximum(events, 1) / np.array(trials)))
     if min(events) <= 0:
         return 0.0, value
     scarce = 1 / sum(1 / event for event in events)
@@ -316,9 +314,8 @@ def list_paid(
     ----------
     steps : DataFrame
         `build_steps`.
-    leads, campaigns, spend : DataFrame
+    leads, campaigns, spend, cutoff
         Cut at the quarter's end; of spend what `credits.sum_spend` counts.
-    cutoff : datetime
 
     Returns
     -------
@@ -349,14 +346,16 @@ def list_paid(
 def _describe_costs(paid: pd.DataFrame, steps: pd.DataFrame, mask: np.ndarray, family, weights) -> dict:
     """Cost of a lead, an MQL and a customer: each channel's spend is split over the leads that it brought."""
     paid = paid[paid["account"] >= 0]
-    code, names = pd.factorize(paid["channel"])
-    account, is_first = paid["account"].to_numpy(int), paid["is_first"].to_numpy(bool)
+    (code, names), account = pd.factorize(paid["channel"]), paid["account"].to_numpy(int)
     spent = paid.drop_duplicates("channel")["spend"].to_numpy(float)
+    if not spent.sum():
+        return {}  # no lead came by a channel with spend
     is_in, ones = mask[account], np.ones(len(account))
-    every = sum_draws(code, family[account], ones, len(names), weights)
-    mine = sum_draws(code[is_in], family[account[is_in]], ones[is_in], len(names), weights)
+    every, mine = (
+        sum_draws(code[some], family[account[some]], ones[some], len(names), weights) for some in (slice(None), is_in)
+    )
     cost = spent @ np.nan_to_num(_divide(mine, every))
-    who = account[is_in & is_first]
+    who = account[is_in & paid["is_first"].to_numpy(bool)]
     counts = _count_draws(steps.iloc[who], family[who], weights)
     row = {}
     for name, step in zip(COSTS, ("is_lead", "is_mql", "is_won"), strict=True):
@@ -373,7 +372,7 @@ def _note(row: dict, later: list[str], has_contacts: bool, min_accounts: int, un
     """What a reader must know of one row."""
     notes = []
     if row["n_contacted"] < min_accounts:
-        notes.append(f"{row['n_contacted']:,} contacted of the {min_accounts:,} needed")
+        notes = [f"{row['n_contacted']:,} contacted of the {min_accounts:,} needed"]
     elif row["n_leads"] < min_accounts:
         notes.append(f"{row['n_leads']:,} leads of the {min_accounts:,} needed")
     if not has_contacts:
@@ -390,7 +389,7 @@ def _note(row: dict, later: list[str], has_contacts: bool, min_accounts: int, un
 
 def pick_reach(reach: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of `reach` that lead from companies to customers."""
-    counts = ["segment", "n_matching", "n_contactable", "contacted_rate", "n_contacted", "n_leads"]
+    counts = ["segment", "n_matching", "n_contactable", "contacted_rate"]
     return reach[[*counts, *_with_ends("response_rate", "customer_rate", *EXPECTED), "target_met_rate", "note"]]
 
 
