@@ -59,7 +59,8 @@ def test_failed_checks_come_first_and_are_counted():
 def test_the_adjustment_stands_beside_its_number(judged):
     table = words.pick_results(judged[0].compared)
     assert table["note"].str.contains("fixed horizon; one comparison").all()
-    assert table["outcome"].eq("Meeting within 45 days, primary").all()
+    assert table["note"].str.startswith("Primary; ").all()
+    assert table["outcome"].tolist()[1] == "Letter for makers: Meeting within 45 days"
 
 
 def test_refused_kinds_are_counted_and_not_shown():
