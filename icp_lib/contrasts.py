@@ -8,10 +8,13 @@ import numpy as np
 from scipy.special import ndtri, stdtr, stdtrit
 
 from icp_lib import stats
+from icp_lib.randomisation import fill_missing
 from icp_lib.stats import NAN
 
 #: Below this many clusters in an arm, or this many accounts with or without something, normal theory is not trusted.
 FEW, MIN_EVENTS = 50, 10
+#: Below this many in an arm an HC3 interval errs to the wide side: where the lot can be drawn again, it is.
+DRAWN_BELOW = 100
 SHOWN = (
     "metric", "role", "arm", "control", "n_arm", "n_control", "value_arm", "value_control", "effect", "effect_low",
     "effect_high", "effect_relative", "effect_relative_low", "effect_relative_high", "p_value", "p_adjusted",
@@ -221,8 +224,7 @@ def compare_regressed(values, covariates, is_arm, cluster, conf_level: float = 0
     Lin (2013), Annals of Applied Statistics 7, 295-318; MacKinnon and White (1985), Journal of Econometrics 29.
     """
     values, is_arm, cluster = np.asarray(values, float), np.asarray(is_arm, bool), np.asarray(cluster)
-    table = np.asarray(covariates, float)
-    table = np.where(np.isnan(table), np.nanmean(table, axis=0), table)
+    table = fill_missing(covariates)
     spread = table.std(axis=0)
     table = (table[:, spread > 0] - table[:, spread > 0].mean(axis=0)) / spread[spread > 0]
     found = [_read_off(values[side], table[side], cluster[side]) for side in (is_arm, ~is_arm)]

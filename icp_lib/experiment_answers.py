@@ -114,10 +114,10 @@ def pick_results(compared: pd.DataFrame) -> pd.DataFrame:
     """Return every comparison of every test; the note names the adjustment of its range and its chance of luck."""
     table = compared.assign(experiment=name_tests(compared) if len(compared) else [])
     said = table["adjustment"].where(table["effect"].notna(), table["note"])
-    table = table.assign(note=said, n=table["n_arm"] + table["n_control"])
-    table["outcome"] = table["outcome"] + ", " + table["role"]
-    columns = ["experiment", "outcome", "metric", "effect", "effect_low", "effect_high", "value_arm", "value_control",
-               "p_adjusted", "n", "note"]  # fmt: skip
+    table = table.assign(note=table["role"].str.capitalize() + "; " + said, n=table["n_arm"] + table["n_control"])
+    table["outcome"] = table["experiment"] + ": " + table["outcome"]
+    columns = ["outcome", "metric", "effect", "effect_low", "effect_high", "value_arm", "value_control", "p_adjusted",
+               "n", "note"]  # fmt: skip
     return table[columns].assign(comparison=0.0)
 
 
@@ -182,15 +182,15 @@ def pick_design(design: pd.DataFrame) -> pd.DataFrame:
 
 def pick_protocols(protocols: pd.DataFrame) -> pd.DataFrame:
     """Return what was agreed, the question under the name, and what was done otherwise."""
-    columns = ["experiment_id", "state", "primary", "looks", "guardrails", "hash", "deviations"]
+    columns = ["experiment_id", "state", "primary", "guardrails", "hash", "deviations"]
     table = protocols[columns].assign(note=protocols["question"])
     filled = {name: table[name].replace("", "none").fillna("none") for name in ("deviations", "guardrails")}
     return table.assign(**filled)
 
 
 def pick_archive(archive: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns of the concluded tests that a reader wants."""
-    return archive[["experiment_id", "concluded_on", "decision", "what", "afterwards"]]
+    """Return the concluded tests, what was seen under the name."""
+    return archive[["experiment_id", "concluded_on", "decision", "afterwards"]].assign(note=archive["what"])
 
 
 def list_limits(answers: pd.DataFrame) -> pd.DataFrame:

@@ -121,8 +121,7 @@ def balance(assigned, covariates, n_arms: int) -> np.ndarray:
     -------
     array of float, shape (n_draws,)
     """
-    table = np.asarray(covariates, float)
-    table = np.where(np.isnan(table), np.nanmean(table, axis=0), table)
+    table = fill_missing(covariates)
     left, spread, _ = np.linalg.svd(table - table.mean(axis=0), full_matrices=False)
     white = left[:, spread > 1e-9 * spread.max(initial=0.0)] * np.sqrt(len(table) - 1)
     total = np.zeros(len(assigned))
@@ -160,6 +159,39 @@ def find_threshold(
     return float(np.quantile(distances, accept)), distances
 
 
+def take_off(values, covariates) -> np.ndarray:
+    """Return numerator and denominator without what the covariates explain of the numerator.
+
+    One regression over all accounts, whatever their arm, of the linearised value (n - R d) / mean(d): so it is the same
+    for every draw, and a test on what is left stays exact. It has more power, and fewer draws tie.
+
+    Parameters
+    ----------
+    values : array of float, shape (n, 2)
+    covariates : array of float, shape (n, k)
+        A missing value takes the mean. With fewer than three accounts a coefficient nothing is taken off.
+
+    References
+    ----------
+    Rosenbaum (2002), Statistical Science 17: covariance adjustment in randomized experiments.
+    """
+    values, table = np.asarray(values, float), fill_missing(covariates)
+    if len(values) < 3 * (table.shape[1] + 1) or not values[:, 1].sum() > 0:
+        return values
+    table = table - table.mean(axis=0)
+    top, bottom = values.T
+    slopes = np.linalg.lstsq(table, top - top.sum() / bottom.sum() * bottom, rcond=None)[0]
+    return np.column_stack([top - table @ slopes, bottom])
+
+
+def fill_missing(table) -> np.ndarray:
+    """Return the covariates with the mean of each in place of what is missing, 0 where all is."""
+    table = np.asarray(table, float)
+    known = ~np.isnan(table)
+    means = np.where(known, table, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    return np.where(known, table, means)
+
+
 def randomise_test(values, assigned, draws, arm: int, control: int, conf_level: float = 0.95) -> dict:
     """Compare two arms with what the same lot would have given had it fallen otherwise.
 
@@ -172,7 +204,8 @@ def randomise_test(values, assigned, draws, arm: int, control: int, conf_level: 
     Parameters
     ----------
     values : array of float, shape (n, 2)
-        Numerator and denominator of the units drawn (accounts or families); a mean has the denominator 1.
+        Numerator and denominator of the units drawn (accounts or families); a mean has the denominator 1. For
+        covariates see `take_off`.
     assigned : array of int, shape (n,)
     draws : array of int, shape (n_draws, n)
         By the rule of the assignment.

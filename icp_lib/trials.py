@@ -11,8 +11,8 @@ from scipy.stats import t as student
 
 from icp_lib import contrasts, stats
 from icp_lib.checks import DataError, check_columns, check_range
-from icp_lib.contrasts import FEW, MIN_EVENTS, RESULT_COLUMNS, Measure
-from icp_lib.randomisation import randomise_test
+from icp_lib.contrasts import DRAWN_BELOW, FEW, MIN_EVENTS, RESULT_COLUMNS, Measure
+from icp_lib.randomisation import randomise_test, take_off
 from icp_lib.stats import NAN
 
 _ACCOUNTS = "_accounts"
@@ -36,9 +36,9 @@ def compare_arms(
     By tea-tasting: a mean or a ratio of sums (variance by the delta method) with Welch's t, a proportion with the
     pooled z and Wald's interval, fewer than ten events with Fisher's exact test and Newcombe's interval; a measure's
     own `covariate` is taken off with one slope for both arms (CUPED). With `covariates`, the regression of each arm on
-    them (Lin, HC3). With `draws`, p and interval from drawing again: for a metric with few accounts (fewer than 50
-    clusters, or ten accounts with something, in an arm), and for every metric where no covariates are given, because
-    an assignment redrawn until it balances varies less than formulas know.
+    them (Lin, HC3). With `draws`, p and interval from drawing again, the covariates taken off first: for a metric with
+    few accounts (fewer than 100 clusters, or ten accounts with something, in an arm), and for every metric where no
+    covariates are given, because an assignment redrawn until it balances varies less than formulas know.
 
     Accounts of one family and arm count as one cluster; a family in two arms counts once in each, which errs to the
     wide side.
@@ -150,8 +150,9 @@ def _compare_measure(data, measure: Measure, draws, *, control, arm, family, cov
         row = found.get(name, contrasts.empty_row(measure, name, control)) | {"metric": measure.metric}
         pair = [name, control]
         is_few = min(some.get(each, 0) for each in pair) < MIN_EVENTS or row["method"] == contrasts.COUNTED
-        is_few = is_few or min(row["n_clusters_arm"], row["n_clusters_control"]) < FEW
-        if np.isfinite(row["se"]) and draws is not None and (is_few or not covariates):
+        n_fewest = min(row["n_clusters_arm"], row["n_clusters_control"])
+        is_few, is_drawn = is_few or n_fewest < FEW, is_few or n_fewest < DRAWN_BELOW or not covariates
+        if np.isfinite(row["se"]) and draws is not None and is_drawn:
             codes = np.searchsorted(arms, part[arm].to_numpy(object).astype(str))
             row |= _draw_again(
                 part,
@@ -160,6 +161,7 @@ def _compare_measure(data, measure: Measure, draws, *, control, arm, family, cov
                 np.asarray(draws)[:, is_known],
                 cluster,
                 [arms.index(each) for each in pair],
+                covariates,
                 conf_level,
             )
         elif np.isfinite(row["se"]) and row["method"] != contrasts.COUNTED:
@@ -199,9 +201,11 @@ def build_values(part: pd.DataFrame, measure: Measure) -> np.ndarray:
     return np.column_stack([part[measure.numerator], bottom]).astype(float)
 
 
-def _draw_again(part, measure, codes, draws, cluster, pair, conf_level) -> dict:
+def _draw_again(part, measure, codes, draws, cluster, pair, covariates, conf_level) -> dict:
     """The randomisation test over families where each lies in one arm, else over accounts."""
     values = build_values(part, measure)
+    table = _build_covariates(part, measure, covariates)
+    values = take_off(values, table) if table.shape[1] else values
     _, first, member = np.unique(cluster, return_index=True, return_inverse=True)
     if (codes == codes[first][member]).all():
         values = np.column_stack([np.bincount(member, weights=column) for column in values.T])
@@ -218,10 +222,15 @@ def _draw_again(part, measure, codes, draws, cluster, pair, conf_level) -> dict:
 
 def _regress(part, measure, name, arm, cluster, covariates, conf_level) -> dict:
     """Lin's regression; the metric's own covariate joins the others."""
-    table = part[[*covariates, *([measure.covariate] if measure.covariate else [])]].to_numpy(float)
+    table = _build_covariates(part, measure, covariates)
     is_arm = (part[arm] == name).to_numpy()
     found = contrasts.compare_regressed(build_values(part, measure), table, is_arm, cluster, conf_level)
     return found or {"note": "Too few accounts for the covariates: compared without them."}
+
+
+def _build_covariates(part, measure: Measure, covariates) -> np.ndarray:
+    """The covariates of the assignment, and the metric's own."""
+    return part[[*covariates, *([measure.covariate] if measure.covariate else [])]].to_numpy(float)
 
 
 def adjust_arms(results: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,93 @@
+"""What page 06 says: what to do first, nothing twice, and no sentence without its figures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from experiments_of import CUTOFFS, build_list, build_tests, meet, write_protocol
+
+from icp_lib import display, experiments
+from icp_lib import experiment_answers as words
+from icp_lib.checks import DataError
+from icp_lib.protocols import Protocols
+
+
+@pytest.fixture(scope="module")
+def judged():
+    protocols = [write_protocol(), write_protocol(id="call", arms=["call", "as_usual"], smallest_worth=0.1),
+                 write_protocol(id="visit", arms=["visit", "as_usual"])]  # fmt: skip
+    listed = pd.concat([build_list(400), build_list(400, ("call", "as_usual"), "call", 400)], ignore_index=True)
+    met = [*(2 * np.arange(60)), *(2 * np.arange(30) + 1), *(400 + 2 * np.arange(32)), *(401 + 2 * np.arange(30))]
+    tests, accounts, sources = build_tests(protocols, listed, meet([f"A{i:05d}" for i in met]))
+    return experiments.judge_tests(tests, accounts, sources, CUTOFFS[-1]), tests
+
+
+def test_what_to_do_comes_first_and_every_decision_has_its_sentence(judged):
+    results, tests = judged
+    answers = words.pick_answers(results.decisions, results.compared, tests)
+    assert answers["decision"].tolist() == ["ship", "stop", "not started"]
+    said = display.say(answers, words.SENTENCES, by="decision").text
+    assert "Letter for makers: use it. Meeting within 45 days: 30% against 15%, a difference of 15 pt" in said
+    assert "Call for makers: stop." in said and "Visit for makers: planned for 2 Mar 2026" in said
+    assert set(words.SENTENCES) == {*words._LIMITS}
+
+
+@pytest.mark.parametrize("decision", ["continue", "cannot answer", "withheld"])
+def test_the_other_sentences_can_be_filled(judged, decision):
+    results, tests = judged
+    answers = words.pick_answers(results.decisions, results.compared, tests).head(1).assign(decision=decision)
+    assert display.say(answers, words.SENTENCES, by="decision").text.startswith("Letter for makers")
+
+
+def test_a_decision_without_a_sentence_is_an_error(judged):
+    results, tests = judged
+    answers = words.pick_answers(results.decisions, results.compared, tests).assign(decision="shrug")
+    with pytest.raises(DataError, match="no sentence for the decision 'shrug'"):
+        display.say(answers, words.SENTENCES, by="decision")
+
+
+def test_failed_checks_come_first_and_are_counted():
+    health = pd.DataFrame({"experiment_id": "a", "check": list("xyz"), "state": ["passed", "noted", "failed"],
+                           "found": "f", "p_value": np.nan, "todo": ["", "b", "c"]})  # fmt: skip
+    assert words.pick_health(health)["state"].tolist() == ["failed", "noted", "passed"]
+    counted = words.summarise_health(health).iloc[0].to_dict()
+    assert counted == {"n_passed": 1, "n_failed": 1, "n_noted": 1, "n_checks": 3}
+    assert words.summarise_health(health.head(0)).empty
+
+
+def test_the_adjustment_stands_beside_its_number(judged):
+    table = words.pick_results(judged[0].compared)
+    assert table["note"].str.contains("fixed horizon; one comparison").all()
+    assert table["note"].str.startswith("Primary; ").all()
+    assert table["outcome"].tolist()[1] == "Letter for makers: Meeting within 45 days"
+
+
+def test_refused_kinds_are_counted_and_not_shown():
+    within = pd.DataFrame({"segment": ["a", "b"], "arm": "letter", "metric": "touch_rate", "effect_inside": 0.1,
+                           "effect_outside": 0.0, "difference": 0.1, "difference_low": 0.0, "difference_high": 0.2,
+                           "p_adjusted": [0.04, np.nan], "n_arm": 30, "n_control": 30, "is_refused": [False, True],
+                           "note": ["", "underpowered"]})  # fmt: skip
+    assert words.pick_within(within)["segment"].tolist() == ["a"]
+    assert words.summarise_within(within).iloc[0].to_dict() == {"n_searched": 2, "n_differ": 1, "n_refused": 1}
+
+
+def test_what_is_missing_is_named():
+    nothing, one = Protocols({}, {}), Protocols({"letter": write_protocol()}, {})
+    assert words.list_needs(nothing, build_list(0)) == ("assignments", "experiments.yml")
+    assert words.list_needs(one, build_list(0)) == ("assignments",) and words.list_needs(one, build_list(2)) == ()
+
+
+def test_a_withheld_result_is_an_amber_banner_with_its_counts():
+    frame = pd.DataFrame([{"experiment": "Letter <b>", "why": "Sizes of the arms: 80 against 40."}])
+    shown = display.banner(frame, "Result withheld: {experiment}", "{why}", nothing="None.")
+    assert 'class="icp-banner warn"' in shown.html and "Letter &lt;b&gt;" in shown.html
+    assert "80 against 40" in shown.text
+    assert display.banner(frame.head(0), "x", nothing="None.").text == "None."
+
+
+def test_next_quarter_reads_as_changed_or_as_before(judged):
+    results, _ = judged
+    moved = experiments.compare_quarters(results.decisions, results.decisions.head(2).assign(decision="continue"))
+    table = words.pick_moved(moved).set_index("experiment")
+    assert table.loc["Letter for makers", "reading"] == "changed" and table["reading"].eq("new this quarter").sum() == 1

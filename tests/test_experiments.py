@@ -1,0 +1,226 @@
+"""What the tests show and what their protocols say: by hand, by laws, and on worlds with a known truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from experiments import SMALLEST_WORTH, decide_world, plan
+from experiments_of import CUTOFFS, build_accounts, build_deals, build_list, build_tests, meet, write_protocol
+from scipy import stats as distributions
+
+from icp_lib import demo, experiments
+from icp_lib.experiment_effects import RESULTS, find_look
+from icp_lib.protocols import Protocols
+from icp_lib.schemas import CLAIM_COLUMNS
+
+END = CUTOFFS[-1]
+
+
+def met_of(n: int, arm: int, usual: int) -> pd.DataFrame:
+    """Meetings of the first accounts of each arm of `build_list`, whose arms come in turn."""
+    return meet([f"A{2 * i:05d}" for i in range(arm)] + [f"A{2 * i + 1:05d}" for i in range(usual)])
+
+
+def decide(protocol, n: int, arm: int, usual: int, end=END, **given):
+    cutoffs = [each for each in CUTOFFS if each <= end]
+    options = {"touches": met_of(n, arm, usual), "cutoffs": cutoffs} | given
+    tests, accounts, sources = build_tests(protocol, build_list(n), **options)
+    return experiments.judge_tests(tests, accounts, sources, end), tests
+
+
+@pytest.mark.parametrize(
+    ("arm", "usual", "worth", "decision"),
+    [
+        (60, 30, 0.05, "ship"),
+        (30, 60, 0.05, "stop"),  # worse beyond luck
+        (31, 30, 0.12, "stop"),  # ends below what is worth having
+        (36, 30, 0.05, "cannot answer"),
+    ],
+)
+def test_the_decision_table_at_the_end(arm, usual, worth, decision):
+    judged, _ = decide(write_protocol(smallest_worth=worth), 400, arm, usual)
+    row = judged.decisions.iloc[0]
+    assert row["decision"] == decision and row["look"] == "1 of 1"
+    assert row["effect"] == pytest.approx((arm - usual) / 200)
+
+
+def test_a_test_goes_on_while_accounts_are_left():
+    judged, _ = decide(write_protocol(assignment={"n_per_arm": 400}), 400, 60, 30)
+    row = judged.decisions.iloc[0]
+    assert row["decision"] == "continue" and "no planned look is due" in row["why"]
+    assert "always valid" in row["adjustment"]
+    planned, _ = decide(write_protocol(assignment={"n_per_arm": 400}, looks=[0.5, 1.0]), 400, 70, 30)
+    row = planned.decisions.iloc[0]
+    assert (row["decision"], row["look"]) == ("ship", "1 of 2") and "look 1 of 2, O'Brien-Fleming" in row["adjustment"]
+
+
+def test_an_early_look_needs_more_than_the_last_one():
+    kept = {"looks": [0.5, 1.0]}
+    early, _ = decide(write_protocol(assignment={"n_per_arm": 400}, **kept), 400, 50, 30)
+    last, _ = decide(write_protocol(**kept), 400, 50, 30)
+    assert (early.decisions["decision"][0], last.decisions["decision"][0]) == ("continue", "ship")
+    widths = [each.decisions["effect_high"][0] - each.decisions["effect_low"][0] for each in (early, last)]
+    assert widths[0] > 1.3 * widths[1]
+
+
+def test_before_any_window_is_over_there_is_no_figure():
+    judged, tests = decide(write_protocol(), 400, 60, 30, end=pd.Timestamp("2026-04-01"))
+    row = judged.decisions.iloc[0]
+    assert row["decision"] == "continue" and np.isnan(row["effect"]) and judged.compared["value_arm"].isna().all()
+    assert experiments.build_claims(judged.decisions, tests).empty
+
+
+@pytest.mark.parametrize(
+    ("shares", "taken", "left", "is_now"),
+    [
+        ([0.0, 0.0], [], [0.5, 1.0], False),
+        ([0.3, 0.6], [0.6], [1.0], True),
+        ([0.6, 0.8], [0.6], [1.0], False),
+        ([0.6, 1.0, 1.0], [0.6, 1.0], [], True),
+        ([0.2, 0.995], [0.995], [], True),
+    ],
+)
+def test_a_look_is_taken_once_at_the_share_that_it_had(shares, taken, left, is_now):
+    assert find_look(shares, [0.5, 1.0]) == (taken, left, is_now)
+
+
+def test_a_guardrail_that_fails_stops_and_one_that_cannot_tell_holds_back():
+    guard = {"metric": "opportunity_rate", "window_days": 45, "not_worse_than": -0.05}
+    protocol = write_protocol(guardrails=[guard])
+
+    def opened(arm: int, usual: int):
+        ids = [f"A{2 * i:05d}" for i in range(arm)] + [f"A{2 * i + 1:05d}" for i in range(usual)]
+        return build_deals([(each, 5, None, "open", np.nan) for each in ids])
+
+    decisions = {}
+    for name, deals in (("holds", opened(8, 8)), ("cannot tell", opened(20, 26)), ("fails", opened(2, 60))):
+        judged, _ = decide(protocol, 400, 60, 30, deals=deals)
+        assert judged.guarded["state"].tolist() == [name]
+        decisions[name] = judged.decisions["decision"][0]
+    assert decisions == {"holds": "ship", "cannot tell": "cannot answer", "fails": "stop"}
+
+
+def test_several_arms_share_the_error():
+    listed = build_list(600, arms=("letter", "call", "as_usual"))
+    protocol = write_protocol(arms=["letter", "call", "as_usual"])
+    ids = {arm: listed.loc[listed["arm"] == arm, "account_id"] for arm in protocol.arms}
+    touches = meet([*ids["letter"].head(44), *ids["call"].head(30), *ids["as_usual"].head(28)])
+    tests, accounts, sources = build_tests(protocol, listed, touches)
+    judged = experiments.judge_tests(tests, accounts, sources, END)
+    rows = judged.compared.set_index("arm")
+    assert rows["adjustment"].str.contains("Holm over 2 comparisons").all()
+    assert rows.loc["letter", "p_adjusted"] == pytest.approx(2 * rows.loc["letter", "p_value"])
+    assert rows.loc["letter", "p_value"] < 0.05 < rows.loc["letter", "p_adjusted"]
+    assert (judged.decisions["decision"] != "ship").all()
+
+
+def test_a_sample_test_compares_candidates_and_never_says_caused():
+    candidates = [{"id": "makers"}, {"id": "carriers"}]
+    protocol = write_protocol(design="sample", candidate=None, candidates=candidates, control="makers", arms=["letter"])
+    listed = build_list(400, arms=("letter",), candidate=np.resize(["carriers", "makers"], 400))
+    tests, accounts, sources = build_tests(protocol, listed, met_of(400, 60, 30))
+    judged = experiments.judge_tests(tests, accounts, sources, END)
+    assert judged.decisions[["arm", "control", "decision"]].values.tolist() == [["carriers", "makers", "ship"]]
+    assert not set(judged.health["check"]) & {"Sizes of the arms", "Alike before", "Control left alone"}
+    assert tests[0].covariates == [] and judged.compared["method"].tolist() == ["proportions"]
+    claim = experiments.build_claims(judged.decisions, tests)["claim"][0]
+    assert claim == "carriers responds better than makers: Meeting within 45 days."
+
+
+def test_the_gain_is_effect_times_worth_less_cost():
+    accounts = build_accounts(440)
+    old = [f"A{i:05d}" for i in range(400, 440)]
+    touches = pd.concat([met_of(400, 60, 30), meet(old, -400.0)])
+    deals = build_deals([(each, -390, -300, "won", 1000.0) for each in old[:10]])
+    given = {"touches": touches, "deals": deals, "accounts": accounts}
+    judged, _ = decide(write_protocol(cost_per_account=20.0), 400, 0, 0, **given)
+    row = judged.decisions.iloc[0]
+    assert (row["worth"], row["n_successes"]) == (250.0, 40)
+    assert row["gain"] == pytest.approx(0.15 * 250 - 20) and row["break_even"] == pytest.approx(0.08)
+    assert row["gain_low"] < row["effect_low"] * 250 - 20 < row["gain"] < row["gain_high"]
+    assert 0.5 < row["p_best"] <= 1 and row["expected_regret"] >= 0
+
+
+def test_results_and_claims_have_the_columns_of_the_method():
+    judged, tests = decide(write_protocol(), 400, 60, 30)
+    assert list(judged.compared.columns[: len(RESULTS)]) == RESULTS
+    assert RESULTS[:4] == ["experiment_id", "candidate", "metric", "role"]
+    claims = experiments.build_claims(judged.decisions, tests)
+    assert list(claims.columns) == CLAIM_COLUMNS and claims["claim_id"].tolist() == ["06-letter-makers-letter"]
+    row = claims.iloc[0]
+    assert row["holdout_p_adjusted"] == pytest.approx(row["p_adjusted"] / 2) and row["conf_low"] < row["estimate"]
+
+
+@pytest.mark.parametrize(
+    ("n", "arm", "usual", "verdict"),
+    [
+        (400, 70, 30, "confirmed"),
+        (400, 46, 30, "promising"),
+        (400, 32, 30, "not supported"),
+        (400, 30, 60, "contradicted"),
+        (400, 9, 2, "not enough data"),
+        (40, 14, 4, "not enough data"),
+    ],
+)
+def test_the_word_for_how_sure_we_are(n, arm, usual, verdict):
+    judged, _ = decide(write_protocol(), n, arm, usual)
+    assert judged.decisions["verdict"][0] == verdict
+
+
+def test_under_luck_confirmed_is_as_rare_as_a_segment_that_is_found_and_holds():
+    rng = np.random.default_rng(4)
+    p_two = rng.random(40_000)
+    row = {"is_lower_better": False, "value_control": 0.2, "n_arm": 500, "n_control": 500, "n_events": 200}
+    effects = rng.choice([-0.05, 0.05], len(p_two))
+    words = pd.Series([experiments.judge_row(row | {"effect": e, "p_adjusted": p}, "ship")
+                       for e, p in zip(effects[:8000], p_two[:8000], strict=True)])  # fmt: skip
+    shares = words.value_counts(normalize=True)
+    error = np.sqrt(0.0025 * 0.9975 / len(words))
+    assert abs(shares["confirmed"] - 0.0025) < 3.5 * error
+    assert abs(shares["promising"] + shares["confirmed"] - 0.05) < 3.5 * np.sqrt(0.05 * 0.95 / len(words))
+
+
+def test_shuffled_rows_and_later_rows_change_nothing():
+    protocol, listed, touches = write_protocol(), build_list(400), met_of(400, 60, 30)
+    later = pd.concat([touches, meet([f"A{i:05d}" for i in range(50)], 400.0)])
+    frames = []
+    shuffled = listed.sample(frac=1, random_state=2), later.sample(frac=1, random_state=3)
+    for rows, seen in ((listed, touches), shuffled):
+        tests, accounts, sources = build_tests(protocol, rows, seen, build_accounts(400))
+        frames.append(experiments.judge_tests(tests, accounts, sources, END).compared[RESULTS])
+    pd.testing.assert_frame_equal(*frames, rtol=1e-9)  # sums in another order
+
+
+def test_nothing_gives_tables_without_rows():
+    tests, accounts, sources = build_tests([], build_list(0))
+    judged = experiments.judge_tests(tests, accounts, sources, END)
+    for table in (judged.health, judged.compared, judged.guarded, judged.decisions):
+        assert len(table) == 0 and len(table.columns) > 5
+    assert experiments.build_claims(judged.decisions, tests).columns.tolist() == CLAIM_COLUMNS
+    assert experiments.is_withheld(judged) and len(experiments.list_archive(tests, END)) == 0
+
+
+def test_a_concluded_test_stands_in_the_archive_from_that_day_on():
+    concluded = {"day": pd.Timestamp("2026-07-10").date(), "decision": "stop", "what": "nothing seen"}
+    tests, _, _ = build_tests(write_protocol(concluded=concluded), build_list(0), accounts=build_accounts(10))
+    assert experiments.list_archive(tests, END)["decision"].tolist() == ["stop"]
+    assert experiments.list_archive(tests, pd.Timestamp("2026-07-01")).empty
+
+
+def test_in_50_worlds_the_planted_effect_is_found_and_the_other_is_not():
+    plans = {planted["id"]: planted for planted in demo.TRUTH["experiments"]}
+    protocols = Protocols({name: plan(planted) for name, planted in plans.items()}, {})
+    found = pd.concat([decide_world(seed, protocols) for seed in range(50)])
+    assert (found["decision"] != "withheld").all()
+    truth = found["experiment_id"].map({name: planted["effect"] for name, planted in plans.items()})
+    is_real = truth > 0
+    shipped = found["decision"] == "ship"
+    power = distributions.norm.sf(1.96 - 0.12 / np.sqrt((0.24 * 0.76 + 0.12 * 0.88) / 177))
+    few, many = distributions.binom.ppf([0.001, 0.999], 50, [power, 0.025])
+    assert few <= shipped[is_real].sum() and shipped[~is_real].sum() <= many
+    covered = (found["effect_low"] <= truth) & (truth <= found["effect_high"])
+    assert covered.sum() >= distributions.binom.ppf(0.001, 100, 0.95)
+    stopped = (found.loc[is_real, "decision"] == "stop").sum()
+    wrong = distributions.norm.sf((0.12 - SMALLEST_WORTH + 1.96 * 0.0406) / 0.0406)
+    assert stopped <= distributions.binom.ppf(0.999, 50, wrong)
