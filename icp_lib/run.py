@@ -20,14 +20,11 @@ from icp_lib import extract as extracts
 from icp_lib import journeys as touch_paths
 from icp_lib.checks import DataError, hint
 from icp_lib.reading import escape_path
+from icp_lib.saved import check_name, read_table, write_table
 from icp_lib.schemas import TABLES
 from icp_lib.settings import load_settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "＝", "＋", "－", "＠")
-#: A spreadsheet may drop these before it looks for a formula.
-_QUIET = "' \xa0"
-_NUMBER = r"-?(0|[1-9]\d*)(\.\d+)?(e[+-]?\d+)?|-?inf"
 
 
 @dataclass(frozen=True)
@@ -154,7 +151,7 @@ class Run:
 
     def set_aside(self, name: str) -> pd.DataFrame:
         """Rows of a table that are in quarantine, as written, with file, line and reason; never published."""
-        path = self.extract.cache / "quarantine" / f"{_check_name(name)}.csv"
+        path = self.extract.cache / "quarantine" / f"{check_name(name)}.csv"
         return pd.read_csv(path, dtype="str", keep_default_na=False) if path.exists() else pd.DataFrame()
 
     @property
@@ -249,14 +246,13 @@ class Run:
     def save(self, frame: pd.DataFrame, name: str) -> pd.DataFrame:
         """Write a result table to ``tables/<name>.csv`` and return it.
 
-        UTF-8, one header row, ten significant digits; a text cell that a spreadsheet would run is prefixed with '.
+        See `saved.write_table`.
         """
-        _check_name(name)
+        check_name(name)
         (self.work / "tables").mkdir(parents=True, exist_ok=True)
         target = self.work / "tables" / f"{name}.csv"
         passing = target.with_suffix(".part")
-        safe = (frame.map(safe_cell) if len(frame) else frame).rename(columns=safe_cell)
-        safe.to_csv(passing, index=False, float_format="%.10g", encoding="utf-8", lineterminator="\n")
+        write_table(frame, passing)
         passing.replace(target)
         with (self.work / "saved.txt").open("a", encoding="utf-8") as note:  # whose table it is: `execution.list_saved`
             note.write(f"{os.getpid()} {name}\n")
@@ -276,7 +272,7 @@ class Run:
         DataError
             No notebook has saved it yet.
         """
-        path = self._tables_folder / f"{_check_name(name)}.csv"
+        path = self._tables_folder / f"{check_name(name)}.csv"
         if path.exists():
             return read_table(path)
         raise DataError(
@@ -285,13 +281,13 @@ class Run:
 
     def tables(self, prefix: str) -> pd.DataFrame:
         """Return the result tables of this quarter whose names start with `prefix`, stacked in their order."""
-        names = sorted(path.stem for path in self._tables_folder.glob(f"{_check_name(prefix)}*.csv"))
+        names = sorted(path.stem for path in self._tables_folder.glob(f"{check_name(prefix)}*.csv"))
         frames = [frame for name in names if len(frame := self.table(name))]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
     def previous(self, name: str) -> pd.DataFrame:
         """Read a table that last quarter's report printed; without one, an empty frame."""
-        path = self.out / str(self.quarter.previous) / "tables" / f"{_check_name(name)}.csv"
+        path = self.out / str(self.quarter.previous) / "tables" / f"{check_name(name)}.csv"
         return read_table(path) if path.exists() else pd.DataFrame()
 
     def save_draws(self, frame: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -302,16 +298,15 @@ class Run:
         """
         folder = self.work / "draws"
         folder.mkdir(parents=True, exist_ok=True)
-        passing = folder / f"{_check_name(name)}.part"
+        passing = folder / f"{check_name(name)}.part"
         frame.to_parquet(passing, index=False)
         passing.replace(folder / f"{name}.parquet")
         return frame
 
     def draws(self, name: str) -> pd.DataFrame:
-        """Read the shared draws of a headline figure: from the working folder, else from the report, else no rows."""
-        folders = (self._tables_folder.parent / "draws", self.out / str(self.quarter) / "draws")
-        paths = [path for folder in folders if (path := folder / f"{_check_name(name)}.parquet").exists()]
-        return pd.read_parquet(paths[0]) if paths else pd.DataFrame()
+        """Read the shared draws of a headline figure from where `table` reads; without them, no rows."""
+        path = self._tables_folder.parent / "draws" / f"{check_name(name)}.parquet"
+        return pd.read_parquet(path) if path.exists() else pd.DataFrame()
 
     def save_profile(self, profile: dict) -> dict:
         """Write ``profile.yml`` and return the profile."""
@@ -357,53 +352,3 @@ def _raw_of(out: Path, quarter: Quarter, data: Path) -> str | None:
     note = out / ".work" / str(quarter) / "raw.json"
     said = json.loads(note.read_text(encoding="utf-8")) if note.exists() else {}
     return said.get("raw") if said.get("data") == str(data) else None
-
-
-def safe_cell(cell):
-    """Return a cell that no spreadsheet takes for a formula; `plain_cell` is its inverse.
-
-    Line breaks become ``\\n`` and zero bytes go: CSV cannot carry them faithfully.
-
-    Examples
-    --------
-    >>> safe_cell("=1+1"), safe_cell(-5), safe_cell("a-b")
-    ("'=1+1", -5, 'a-b')
-    """
-    if not isinstance(cell, str):
-        return cell
-    text = cell.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
-    return f"'{text}" if text.lstrip(_QUIET).startswith(FORMULA) else text
-
-
-def plain_cell(cell):
-    """Return a cell as it was before `safe_cell`.
-
-    Examples
-    --------
-    >>> plain_cell("'=1+1"), plain_cell("'tis")
-    ('=1+1', "'tis")
-    """
-    is_prefixed = isinstance(cell, str) and cell[:1] == "'" and cell.lstrip(_QUIET).startswith(FORMULA)
-    return cell[1:] if is_prefixed else cell
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a result table back: only an empty cell is missing, and an id or 00012 stays text."""
-    frame = pd.read_csv(path, dtype="str", keep_default_na=False, na_values=[""], encoding="utf-8")
-    return frame.rename(columns=plain_cell).apply(_restore)
-
-
-def _restore(column: pd.Series) -> pd.Series:
-    """Numbers and true / false as such where every cell is one, else text."""
-    cells = column.dropna()
-    if cells.isin(["True", "False"]).all() and len(cells):
-        return column.map({"True": True, "False": False})
-    if str(column.name).endswith("_id") or not cells.str.fullmatch(_NUMBER).all():
-        return column.map(plain_cell, na_action="ignore")
-    return pd.to_numeric(column)
-
-
-def _check_name(name: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise DataError(f"table name {name!r}: use small letters, digits and _.")
-    return name

@@ -9,7 +9,8 @@ from pathlib import Path
 from icp_lib import approval as approvals
 from icp_lib.execution import Page, strip_notebook
 from icp_lib.manifest import as_words, failed_pages, save_manifest
-from icp_lib.run import Run, read_table
+from icp_lib.run import Run
+from icp_lib.saved import read_table
 from icp_lib.shelf import find_last_good
 
 #: What a working folder may hold besides tables and notebooks, and what the report takes over as it is.

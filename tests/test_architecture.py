@@ -25,7 +25,7 @@ LAYERS = (
     "efficiency_answers rivals experiments experiment_answers",
     "formats sentences marks notes display charts labels planes figures search_figures segment_figures trait_figures "
     "attribution_figures efficiency_figures economics_figures experiment_figures codebook template",
-    "run kernels failing execution scratch manifest approval shelf svg terms pages glossary "
+    "saved run kernels failing execution scratch manifest approval shelf svg terms pages glossary "
     "cards knowledge explorer_chart explorer timeline front wall summary site publish __main__",
 )
 LAYER = {module: number for number, modules in enumerate(LAYERS) for module in modules.split()}

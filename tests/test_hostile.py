@@ -28,7 +28,7 @@ from icp_lib import approval, charts, execution, publish, segments, svg, timelin
 from icp_lib.checks import DataError
 from icp_lib.formats import TURNING
 from icp_lib.rules import Segment
-from icp_lib.run import FORMULA, plain_cell, read_table, safe_cell
+from icp_lib.saved import FORMULA, plain_cell, read_table, safe_cell
 
 QUIET = "' \xa0"
 NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?(e[+-]?\d+)?|-?inf")

@@ -11,7 +11,8 @@ import pytest
 
 from icp_lib import run as runs
 from icp_lib.checks import DataError
-from icp_lib.run import FORMULA, Quarter, plain_cell, read_table, safe_cell
+from icp_lib.run import Quarter
+from icp_lib.saved import FORMULA, plain_cell, read_table, safe_cell
 
 
 @pytest.fixture
