@@ -100,7 +100,7 @@ def run_against_peers(n: int) -> list[str]:
     """Return the lines of the first table."""
     codes, target = build_world(n)
     min_n = int(MIN_SHARE * n)
-    n_found, ours, _ = measure("search", n)
+    n_found, ours, _ = measure("search", n, TRAITS, DEPTH)
     lines = [
         f"{n:,} accounts, {TRAITS * len(LEVEL_SHARES)} levels of {TRAITS} traits, up to {DEPTH} conditions, at least "
         f"{min_n:,} accounts: {n_found:,} groups. Processor seconds, one core each; ratios: seconds, and seconds a "
