@@ -168,7 +168,7 @@ METRICS: dict[str, Metric] = {
         Metric("won_without_rate", "Won, if not there", "The same where the role was not there by day 30.",
                "cumulative incidence (Aalen-Johansen)", "deals won", "deals open on day 30", "share", "rate",
                "deals still open 30 days after they were opened"),
-        Metric("gap_won_rate", "Difference", "Won if there, less won if not: it goes with it, no cause.",
+        Metric("gap_won_rate", "Won if there, less if not", "The difference of the two: it goes with it, no cause.",
                "won if there - won if not there", "", "", "points", "points",
                "deals still open 30 days after they were opened"),
         Metric("gap_point_rate", "Retention for one point more",

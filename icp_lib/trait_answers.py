@@ -33,7 +33,7 @@ SENTENCES = {
 SELECTED = {
     "untested": "**{n_selected} of {n_attributes} attributes matter together: {attributes}.** {note}",
     "not enough data": "There are too few best customers to say which attributes matter together.",
-    "": "None of {n_attributes} attributes tells more than luck would who becomes a best customer, so none is kept.",
+    "": "Not one of {n_attributes} attributes tells more than luck would who becomes a best customer, so none is kept.",
 }
 RECEIVED = (
     "{group} say that they get {received_ratio} what they pay ({interval:received_ratio}); "
@@ -186,7 +186,7 @@ def _claim_personas(personas: pd.DataFrame) -> pd.DataFrame:
     """Claims of the personas that say something."""
     top = personas[personas["verdict"].isin(["confirmed", "promising", "untested", "contradicted"])]
     side = np.where(top["gap_won_rate_found"] > 0, "more", "less")
-    words = [f"Deals with {row.persona} there by day 30 are won {each} often." for row, each in
+    words = [f"Where {row.persona} was there by day 30, deals are won {each} often." for row, each in
              zip(top.itertuples(), side, strict=True)]  # fmt: skip
     return pd.DataFrame(
         {

@@ -82,7 +82,7 @@ def test_a_role_that_goes_with_a_win_is_confirmed_and_gives_claims():
     assert owner["verdict"] == "confirmed" and owner["gap_won_rate_low"] > 0.15
     assert owner["won_with_rate"] - owner["won_without_rate"] == pytest.approx(owner["gap_won_rate"])
     claims = trait_answers.build_claims(pd.DataFrame(columns=contrast.TRAIT_COLUMNS), table)
-    assert "Deals with Owner there by day 30 are won more often." in set(claims["claim"])
+    assert "Where Owner was there by day 30, deals are won more often." in set(claims["claim"])
 
 
 def test_where_nothing_goes_with_a_win_hardly_anything_is_said():

@@ -10,7 +10,8 @@ from icp_lib import trait_answers, trait_figures
 from icp_lib.checks import DataError
 
 ROW = {"segment": "Road freight companies", "base": "prospects", "best_rate": 0.54, "base_rate": 0.33,
-       "base_lift": 1.64, "base_lift_low": 1.27, "base_lift_high": 2.0, "holdout_base_lift": 1.5, "holdout_base_lift_low": 1.1,
+       "base_lift": 1.64, "base_lift_low": 1.27, "base_lift_high": 2.0,
+       "holdout_base_lift": 1.5, "holdout_base_lift_low": 1.1,
        "holdout_base_lift_high": 2.1, "p_adjusted": 0.01, "verdict": "confirmed", "n_best": 68}  # fmt: skip
 LIFTS = pd.DataFrame([
     ROW,
