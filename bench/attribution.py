@@ -35,7 +35,7 @@ def draw_journeys(seed: int, n: int, k: int = N_CHANNELS) -> tuple[pd.DataFrame,
     helped = np.add.reduceat(visited == 2, ends - lengths) > 0
     paths = [list(names[visited[end - length : end]]) for end, length in zip(ends, lengths, strict=True)]
     ids = [f"{seed}-{number}" for number in range(n)]
-    marks = {name: rng.integers(0, lengths + 1) for name in ("lead_visit", "deal_visit")}
+    marks = {name: rng.integers(1, lengths + 1) for name in ("lead_visit", "deal_visit")}
     journeys = pd.DataFrame({"account_id": ids, "path": paths, "is_won": rng.random(n) < np.where(helped, 0.3, 0.15)})
     return journeys.assign(deal_at=CUTOFF, **marks), pd.DataFrame({"account_id": ids, "family_id": ids})
 
@@ -94,7 +94,7 @@ def run_speed() -> list[str]:
 def run_credit(n_worlds: int) -> list[str]:
     """Return the lines of the coverage of shares of credit, by customers in the group."""
     k, lines = 5, ["", f"{n_worlds:,} worlds of 5 channels: share of ranges of credit that hold the truth.", ""]
-    truth = estimate(*draw_journeys(10**6, 400_000, k), 1).set_index(["rule", "channel"])["share_rate"]
+    truth = estimate(*draw_journeys(10**6, 200_000, k), 1).set_index(["rule", "channel"])["share_rate"]
     lines += [f"| customers | {' | '.join(credits.RULES)} |", f"|---|{'---|' * len(credits.RULES)}"]
     for size in SIZES:
         held, customers = [], []

@@ -25,7 +25,7 @@ from icp_lib.customers import mark_segments
 from icp_lib.draws import draw_weights, sum_draws
 from icp_lib.intervals import estimate_draws
 
-#: Customers with a known path, at least so many for a group to be shown: below, the ranges hold too seldom.
+#: Customers with a known path that a group needs: with fewer, one of them moves a share by more than 3 points.
 MIN_CUSTOMERS = 30
 #: Below so many customers credited, limits are those of a Poisson count.
 FEW = 20

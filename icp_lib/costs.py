@@ -19,6 +19,8 @@ from icp_lib.ledger import CARE, CATEGORIES, RULES, SHARED, Ledger, pick_pools
 #: How the time from spend to win is counted; the first is the house rule.
 LAGS = ("by category", "none", "all by the lead")
 YEAR = tuple(range(1, 13))
+#: Ages of deals in months: a deal that is not won counts as ended after a year, so it can be seen in 13 of them.
+N_AGES = 14
 MIN_CUSTOMERS, MIN_KNOWN, CONF = 20, 0.95, 0.95
 DRAWN, EXACT = "shared draws of accounts", "exact Poisson limits"
 ALL = "All customers"
@@ -28,7 +30,8 @@ class Costs(NamedTuple):
     """What the ledger says of some groups of accounts; arrays end with (n_groups, 1 + n_draws).
 
     groups: segment_id, segment. by_month: rule -> category -> (n_months, ...), shared costs when they were spent.
-    days: (n_months, n_quarters, ...) open days of deals by the quarter in which they ended; column 0: still open.
+    days: (n_months, n_ages, ...) open days of deals by their age in months; the last age holds all that are older.
+    seen_rate: (n_months, 1, 1 + n_draws) share of the days of deals opened in a month that should have come by as-of.
     care: category -> (n_months, ...); care_won, won, live: (n_months, ...) by the month of the win. lag.
     """
 
@@ -37,11 +40,13 @@ class Costs(NamedTuple):
     masks: np.ndarray
     by_month: dict[str, dict[str, np.ndarray]]
     days: np.ndarray
+    seen_rate: np.ndarray
     care: dict[str, np.ndarray]
     care_won: dict[str, np.ndarray]
     won: np.ndarray
     live: np.ndarray
     lag: lags.LagCurve
+    deal_lag: lags.LagCurve
 
 
 def build_costs(ledger: Ledger, groups: pd.DataFrame, masks: np.ndarray, rules=("direct",)) -> Costs:
@@ -65,14 +70,12 @@ def build_costs(ledger: Ledger, groups: pd.DataFrame, masks: np.ndarray, rules=(
     groups = pd.concat([groups[["segment_id", "segment"]], pd.DataFrame({"segment_id": [""], "segment": [ALL]})])
     masks = np.column_stack([masks, np.ones(len(ledger.accounts), bool)])
     n_months, spans, won = ledger.n_months, ledger.spans, ledger.customers
-    n_quarters = -(-max([n_months, *spans["ago"]], default=0) // 3) + 1 if len(spans) else 1
-
     def total(frame, row, n_rows, amount):
         return _total_by_group(ledger, masks, frame["account"], row, n_rows, amount)
 
     seen = spans[spans["ago"] <= n_months]
-    cell = (seen["ago"] - 1) * n_quarters - seen["ended"]
-    days = total(seen, cell, n_months * n_quarters, seen["days"])
+    cell = (seen["ago"] - 1) * N_AGES + np.minimum(seen["opened"] - seen["ago"], N_AGES - 1)
+    days = total(seen, cell, n_months * N_AGES, seen["days"])
     care = ledger.care[ledger.care["is_before"]]
     won_ago = won.set_index("account")["ago"].reindex(care["account"]).to_numpy()
     is_live = care["account"].isin(won.loc[won["is_live"], "account"])
@@ -90,13 +93,31 @@ def build_costs(ledger: Ledger, groups: pd.DataFrame, masks: np.ndarray, rules=(
         groups=groups.reset_index(drop=True),
         masks=masks,
         by_month={rule: _shared_by_month(ledger, masks, check_in(rule, RULES, "rule")) for rule in rules},
-        days=days.reshape(n_months, n_quarters, *days.shape[1:]),
+        days=days.reshape(n_months, N_AGES, *days.shape[1:]),
+        seen_rate=_find_seen(ledger, n_months),
         care=care_when,
         care_won=care_won,
         won=total(won, won["ago"] - 1, span, np.ones(len(won))),
         live=total(live, live["ago"] - 1, span, np.ones(len(live))),
         lag=lags.estimate_lag(ledger),
+        deal_lag=lags.estimate_deal_lag(ledger),
     )
+
+
+def _find_seen(ledger: Ledger, n_months: int) -> np.ndarray:
+    """Share of a deal's open days that have come by as-of, by the month it was opened in: (n_months, 1, n_columns).
+
+    From the mean open days at each age over all deals that can have reached it, as for any sum of monthly means.
+    """
+    spans, deals, family = ledger.spans, ledger.deals, ledger.accounts["family"].to_numpy()
+    age = np.minimum(spans["opened"] - spans["ago"], N_AGES - 1)
+    at_age = draws.sum_draws(age, family[spans["account"]], spans["days"], N_AGES, ledger.weights)
+    oldest = np.minimum(deals["opened"].to_numpy(int) - 1, N_AGES - 1)
+    reached = draws.sum_draws(oldest, family[deals["account"]], np.ones(len(deals)), N_AGES, ledger.weights)
+    mean = _ratio(at_age, reached[::-1].cumsum(axis=0)[::-1])
+    by_age = np.cumsum(mean, axis=0)
+    share = _ratio(by_age, by_age[-1:])
+    return share[np.minimum(np.arange(n_months), N_AGES - 1)][:, None]
 
 
 def _total_by_group(ledger: Ledger, masks, account, row, n_rows: int, amount) -> np.ndarray:
@@ -192,27 +213,31 @@ def _pick(by_month: np.ndarray, inside: np.ndarray) -> np.ndarray:
 
 
 def _count_salaries(costs: Costs, period, rule: str) -> tuple[np.ndarray, float]:
-    """Salaries of the deals that ended in the period: each month's, split over the days on which deals were open.
+    """Salaries of the deals whose wins came in the period, lost deals of the same months included.
 
-    By open days a group has those of its own deals; by another rule its share of the month's salaries, of which as much
-    belongs to the period as of all deals' days. A month without any open deal counts for the customers of that month.
+    Each month's salaries are split over the days on which deals were open. All deals opened in a month bear theirs
+    together, and they count when those of them that are won are won: as the lag from opening to win says. What a young
+    month's deals have still to cost is added in proportion to the days that they have still to be open. By open days a
+    group has the salaries of its own deals; by another rule its share of each month's salaries. A month without any
+    open deal counts for the customers of that month.
     """
-    quarters = sorted({-(-month // 3) for month in period})
-    have = [quarter for quarter in quarters if quarter < costs.days.shape[1]]
-    ended, every = costs.days[:, have].sum(axis=1), costs.days.sum(axis=1)[:, -1:]
-    salaries = costs.by_month[rule]["salaries"]
-    share = _ratio(ended if rule in ("direct", "open days") else ended[:, -1:], every)
+    salaries, every = costs.by_month[rule]["salaries"], costs.days.sum(axis=1)[:, -1:]
+    n_months, n_columns = salaries.shape[0], salaries.shape[2]
+    share, known = lags.spread_lags(costs.deal_lag.weights, period, n_months)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        factor = np.where(costs.seen_rate[:, 0] > 0, share / np.maximum(known, 1e-9) / costs.seen_rate[:, 0], 0.0)
+    moved = np.zeros((n_months, costs.days.shape[2], n_columns))  # of a month's days, what counts for the period
+    for age in range(min(N_AGES, n_months)):
+        moved[: n_months - age] += costs.days[: n_months - age, age] * factor[age:, None]
+    part = _ratio(moved, every)
     if rule in ("direct", "open days"):
-        counted = np.einsum("mgd,md->gd", share, salaries[:, -1])
+        counted = np.einsum("mgd,md->gd", part, salaries[:, -1])
     else:
-        counted = np.einsum("md,mgd->gd", share[:, 0], salaries)
+        counted = np.einsum("md,mgd->gd", part[:, -1], salaries)
     empty = every[:, 0] == 0
-    idle = np.array([month - 1 for month in period if month <= len(empty)], int)
+    idle = np.array([month - 1 for month in period if month <= n_months], int)
     counted[-1] += (salaries[idle, -1] * empty[idle]).sum(axis=0)
-    spans = costs.ledger.spans
-    needed = spans[spans["ended"].isin([-quarter for quarter in quarters])]
-    known = needed.loc[needed["ago"] <= costs.ledger.n_months, "days"].sum()
-    return counted, known / needed["days"].sum() if len(needed) else 1.0
+    return counted, float(known[0])
 
 
 def cost_each(counted: Counted, parts=(*SHARED, *CARE)) -> np.ndarray:

@@ -1,7 +1,7 @@
 """What a new customer costs to win: fully loaded, with the lag from spend to win, by segment, channel and quarter.
 
-CAC of a period = (media + events + tools, each when its leads become customers; salaries, when the deals end that they
-were spent on) / new customers + onboarding and support until live per customer of the period who is live.
+CAC of a period = (media + events + tools, each when its leads become customers; salaries of the deals opened in a
+month, when those of them that are won are won) / new customers + onboarding and support until live per live customer.
 """
 
 from __future__ import annotations

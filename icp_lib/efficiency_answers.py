@@ -33,8 +33,8 @@ FACTS = {
 WHY = (
     "Money is spent before its customers come. While spend grows, this quarter's spend over this quarter's customers "
     "is too high; moving all of it by the lead's lag is too low, because salaries and onboarding come late.",
-    "Media, events and tools wait for their leads; salaries wait for the deal they were spent on to end, lost ones "
-    "included; onboarding and support come after the win.",
+    "Media, events and tools wait for their leads. Salaries go to the deals that were open, lost ones too, and count "
+    "when the deals of that age that are won are won. Onboarding and support come after the win.",
 )
 
 

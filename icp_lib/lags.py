@@ -50,23 +50,34 @@ def estimate_lag(ledger: Ledger) -> LagCurve:
     """
     first = ledger.keys["direct"].groupby("account")["ago"].max()
     won = ledger.customers.set_index("account")["ago"].reindex(first.index)
-    lag = (first - won).to_numpy(float)
+    found = _estimate(ledger, first.index.to_numpy(int), first.to_numpy(float), won.to_numpy(float))
+    few = f"{found.n_leads:,} accounts with a lead, {found.n_won:,} of them won"
+    return found._replace(note=f"{few}: too few for a lag, so all cost counts at once." if found.note else "")
+
+
+def estimate_deal_lag(ledger: Ledger) -> LagCurve:
+    """Months from a deal's opening to its win, from deals by the month they were opened in; as `estimate_lag`."""
+    deals = ledger.deals
+    return _estimate(ledger, deals["account"].to_numpy(int), deals["opened"].to_numpy(), deals["won"].to_numpy())
+
+
+def _estimate(ledger: Ledger, account: np.ndarray, first: np.ndarray, won: np.ndarray) -> LagCurve:
+    """The lag curve of units that came in the month `first` and were won in the month `won` (NaN: not won)."""
+    lag = first - won
     keep = ~(lag < 0)
-    first, lag, account = first.to_numpy(int)[keep], lag[keep], first.index.to_numpy(int)[keep]
+    account, first, lag = account[keep], first[keep].astype(int), lag[keep]
     followed = np.minimum(np.where(np.isnan(lag), first - 1, lag), MAX_MONTHS).astype(int)
     at_risk = np.bincount(followed, minlength=MAX_MONTHS + 1)[::-1].cumsum()[::-1]
     n_lags = -(-int((at_risk[:MAX_MONTHS] >= MIN_AT_RISK).sum()) // 3) * 3
-    n_won = int((lag < n_lags).sum())
+    is_won = lag < n_lags
+    n_won = int(is_won.sum())
     table = pd.DataFrame({"months": np.arange(max(n_lags, 1))})
-    if not n_lags or not n_won:
-        few = f"{len(lag):,} accounts with a lead, {n_won:,} of them won"
-        note = f"{few}: too few for a lag, so all cost counts at once."
-        table = table.assign(at_risk=len(lag), won_rate=np.nan, weight=1.0)
-        return LagCurve(np.ones((1, 1 + ledger.weights.shape[1])), table, np.nan, len(lag), n_won, note)
+    if not n_won:
+        table = table.head(1).assign(at_risk=len(lag), won_rate=np.nan, weight=1.0)
+        return LagCurve(np.ones((1, 1 + ledger.weights.shape[1])), table, np.nan, len(lag), n_won, "too few")
     cluster = ledger.accounts["family"].to_numpy()[account]
     ends = draws.sum_draws(np.minimum(followed, n_lags), cluster, np.ones(len(lag)), n_lags + 1, ledger.weights)
     exposed = ends[::-1].cumsum(axis=0)[::-1][:-1]
-    is_won = lag < n_lags
     wins = draws.sum_draws(lag[is_won].astype(int), cluster[is_won], np.ones(n_won), n_lags, ledger.weights)
     hazard = np.divide(wins, exposed, out=np.zeros_like(wins), where=exposed > 0)
     left = np.cumprod(1 - hazard, axis=0)

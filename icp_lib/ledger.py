@@ -28,7 +28,8 @@ class Ledger(NamedTuple):
 
     entries: ago, category, amount, channel, campaign_id, audience, one row an amount of `spend`, in its order.
     keys: rule -> account, ago, amount, and for leads channel, campaign_id: what a rule splits a cost by.
-    spans: account, ago, days, ended (quarter in which the deal ended; 0: open), is_won: open days of deals by month.
+    spans: account, ago, opened (month), days, is_won: open days of deals by month.
+    deals: account, opened and won (months; won NaN: not won).
     customers: account, ago and quarter of the win, live (month; 0: not yet), is_live.
     care: account, ago, category, amount, is_before (counts for winning: onboarding, and support until live).
     accounts: account_id, family (row of `weights`), is_open (a deal is), channel. weights: shared draws of families.
@@ -38,6 +39,7 @@ class Ledger(NamedTuple):
     entries: pd.DataFrame
     keys: dict[str, pd.DataFrame]
     spans: pd.DataFrame
+    deals: pd.DataFrame
     customers: pd.DataFrame
     care: pd.DataFrame
     accounts: pd.DataFrame
@@ -102,6 +104,7 @@ def build_ledger(
         entries=entries,
         keys=keys,
         spans=spans,
+        deals=_build_deals(deals, known, cutoff),
         customers=customers,
         care=_build_care(entries, customers, revenue, known, cutoff, notes),
         accounts=pd.DataFrame({
@@ -156,10 +159,19 @@ def _build_spans(deals: pd.DataFrame, known: pd.Index, cutoff: datetime) -> pd.D
     starts = (month - ago).astype("datetime64[D]")
     ends = (month - ago + 1).astype("datetime64[D]") - 1
     days = (np.minimum(last[deal], ends) - np.maximum(first[deal], starts)).astype(int) + 1
-    ended = np.where(is_open, 0, newest // -3)
     account = known.get_indexer(deals["account_id"])
-    return pd.DataFrame({"account": account[deal], "ago": ago, "days": days.astype(float), "ended": ended[deal],
+    return pd.DataFrame({"account": account[deal], "ago": ago, "opened": oldest[deal], "days": days.astype(float),
                          "is_won": is_won[deal]})  # fmt: skip
+
+
+def _build_deals(deals: pd.DataFrame, known: pd.Index, cutoff: datetime) -> pd.DataFrame:
+    """Months in which each deal was opened and won."""
+    won_at = deals["closed_at"].where(deals["status"] == "won")
+    return pd.DataFrame({
+        "account": known.get_indexer(deals["account_id"]),
+        "opened": months_before(deals["created_at"], cutoff).to_numpy(float) if len(deals) else np.zeros(0),
+        "won": months_before(won_at, cutoff).to_numpy(float) if len(deals) else np.zeros(0),
+    })
 
 
 def _before_win(events: pd.DataFrame | None, moment: str, known: pd.Index, won_at: pd.Series) -> pd.DataFrame:

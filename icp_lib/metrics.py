@@ -84,11 +84,12 @@ METRICS: dict[str, Metric] = {
                "How often luck alone would show such a lead in newer deals, given how many were checked.",
                "adjusted p-value", "", "", "", "p", ""),
         Metric("cac", "Cost to win a customer",
-               "All that winning costs, per new customer: media, events, tools, salaries, onboarding, and support until "
-               "live, each counted when its customers come.",
+               "All that winning costs, per new customer: media, events, tools, salaries, onboarding, and support "
+               "until live, each counted when its customers come.",
                "lagged cost of winning / new customers + onboarding and support until live per live customer",
-               "media, events and tools when their leads are won; salaries when their deals end; lost deals included",
-               "new customers of the period", "currency a customer", "money", "customers won in the last four quarters"),
+               "media, events and tools when their leads are won; salaries when their deals are, lost ones included",
+               "new customers of the period", "currency a customer", "money",
+               "customers won in the last four quarters"),
         Metric("cac_zero_lag", "Cost to win, no lag",
                "The period's spend over the period's customers: too high while spend grows, too low while it shrinks.",
                "cost of winning / new customers", "the period's cost of winning", "new customers of the period",

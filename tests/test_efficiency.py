@@ -9,29 +9,42 @@ import twelve
 
 from icp_lib import costs, draws, efficiency, efficiency_answers, lags, ledger
 
-#: Days on which deals were open, by month: January to September. A: Freight; B: the rest; both ends included.
-DAYS_A = {  # A1 22+28+10, A2 22+28+31+10, A3 19+31+10, A4 21+31+10, A5 22+30+10, A6 22+31+30
-    "won": [22 + 22, 28 + 28 + 19, 10 + 31 + 31, 10 + 10 + 21, 31, 10, 0, 0, 0],
-    "lost": [0, 0, 22, 30, 10, 0, 0, 0, 0],
-    "open": [0, 0, 0, 0, 0, 0, 22, 31, 30],
-}
-DAYS_B = {  # B1 22+28+31+30+10, B2 22+30+31+30+10, B3 19+31+30+31+10, B4 21+31+30+31+10, B5 22+30+31+31+10, B6 22+30
-    "won": [22, 28, 31 + 22, 30 + 30, 10 + 31, 30, 10, 0, 0],
-    "lost": [0, 19, 31, 30 + 21, 31 + 31 + 22, 10 + 30 + 30, 31 + 31, 10 + 31, 10],
-    "open": [0, 0, 0, 0, 0, 0, 0, 22, 30],
-}
-#: Share of wins by months after the lead (see test_lags): 3/11, 8/77 and 16/77 of 45/77.
+#: Month opened (0 is January) and the days on which each deal was open, month by month, both ends included.
+DAYS = {
+    "A1": (0, [22, 28, 10]), "A2": (0, [22, 28, 31, 10]), "A3": (1, [19, 31, 10]), "A4": (3, [21, 31, 10]),
+    "A5": (2, [22, 30, 10]), "A6": (6, [22, 31, 30]), "B1": (0, [22, 28, 31, 30, 10]),
+    "B2": (2, [22, 30, 31, 30, 10]), "B3": (1, [19, 31, 30, 31, 10]), "B4": (3, [21, 31, 30, 31, 10]),
+    "B5": (4, [22, 30, 31, 31, 10]), "B6": (7, [22, 30]),
+}  # fmt: skip
+FREIGHT, FOOD = ([name for name in DAYS if name[0] == letter] for letter in "AB")
+#: Share of wins by months after the lead, and after the deal's opening (see test_lags): 3/11, 8/77 and 16/77 of 45/77.
 W2, W3, W4 = 21 / 45, 8 / 45, 16 / 45
+#: Mean open days at each age over the deals old enough: twelve at ages 0 and 1, without B6 at 2, without A6 at 3 and 4.
+AT_AGE = [256 / 12, 359 / 12, (10 + 31 + 10 + 10 + 10 + 30 + 31 + 31 + 30 + 30 + 31) / 11,
+          (10 + 30 + 30 + 31 + 31 + 31) / 10, 50 / 10]  # fmt: skip
+#: July's deals have had three ages of five.
+SEEN_JULY = sum(AT_AGE[:3]) / sum(AT_AGE)
 
 
-def total(days: dict, kinds=("won", "lost", "open")) -> np.ndarray:
-    return np.array([days[kind] for kind in kinds], float).sum(axis=0)
+def by_month(names) -> np.ndarray:
+    """Open days of some deals from January to September."""
+    days = np.zeros(9)
+    for name in names:
+        opened, each = DAYS[name]
+        days[opened : opened + len(each)] += each
+    return days
 
 
-def salaries(days: dict) -> float:
-    """A thousand a month, split over all open days; counted for deals that ended, won or lost."""
-    every = total(DAYS_A) + total(DAYS_B)
-    return float((twelve.SALARIES * total(days, ("won", "lost")) / every).sum())
+EVERY = by_month(DAYS)
+
+
+def salaries(names, counted=(1, 1, 1, 1, 1, 1, W2 / SEEN_JULY, 0, 0)) -> float:
+    """A thousand a month, split over all open days; by month opened, what counts for the customers.
+
+    In four quarters: all that was opened up to May; of July's deals 21 in 45 are won by September, and they have yet to
+    cost what their ages of three and four months will; of August's none are.
+    """
+    return float(sum((twelve.SALARIES * by_month([name]) / EVERY).sum() * counted[DAYS[name][0]] for name in names))
 
 
 @pytest.fixture
@@ -64,16 +77,15 @@ def test_cost_by_segment_by_hand(made):
     care_a, care_b, care = (330 + 220 + 440 + 330) / 4, 880.0, (330 + 220 + 440 + 330 + 880) / 5
     help_a, help_b, help_all = 20.0, 50.0, (4 * 20 + 50) / 5
     cac = [
-        (lagged / 2 + salaries(DAYS_A)) / 4 + care_a + help_a,
-        (lagged / 2 + salaries(DAYS_B)) / 2 + care_b + help_b,  # B2 is not live: B1's care stands for both
-        (lagged + salaries(DAYS_A) + salaries(DAYS_B)) / 6 + care + help_all,
+        (lagged / 2 + salaries(FREIGHT)) / 4 + care_a + help_a,
+        (lagged / 2 + salaries(FOOD)) / 2 + care_b + help_b,  # B2 is not live: B1's care stands for both
+        (lagged + salaries(DAYS)) / 6 + care + help_all,
     ]
     assert values(table, "cac") == pytest.approx(cac)
     assert values(table, "cac_without_support") == pytest.approx([cac[0] - 20, cac[1] - 50, cac[2] - 26])
     assert table["n"].tolist() == [4, 2, 6] * 4 and table["n_live"].tolist() == [4, 1, 5] * 4
     # without the lag: media and salaries of January to September, all onboarding and support until live, as spent
-    every = total(DAYS_A) + total(DAYS_B)
-    now_a, now_b = (float((1000 * total(days) / every).sum()) for days in (DAYS_A, DAYS_B))
+    now_a, now_b = (float((1000 * by_month(names) / EVERY).sum()) for names in (FREIGHT, FOOD))
     bare = [(2700 + now_a + 1320 + 80) / 4, (2700 + now_b + 880 + 50) / 2, (5400 + 9000 + 2200 + 130) / 6]
     assert values(table, "cac_zero_lag") == pytest.approx(bare)
     # everything moved by the lead's lag: each month's share that comes by September
@@ -90,7 +102,7 @@ def test_the_ledger_by_hand(made):
     assert table["spend_on_existing"].tolist() == [0, 0, 0, 2250, 0, 0, 2250]
     assert table["spend_after_live"].round(9).tolist() == [0, 0, 0, 0, 0, 450, 450]
     lagged = 450 * 5 + 450 * (W2 + W3) + 900 * W2
-    paid = salaries(DAYS_A) + salaries(DAYS_B)
+    paid = salaries(DAYS)
     # B2, not live yet, is taken to cost what the other five cost: 440 and 26
     counted = [lagged, 0, 0, paid, 2200 + 440, 130 + 26]
     assert table["cost_counted"].tolist() == pytest.approx([*counted, sum(counted)])
@@ -109,11 +121,8 @@ def test_cost_by_quarter_by_hand(made):
     # second quarter: won A2, A3 in April, B1 in May, A4 in June; months April to June less what comes later
     lagged = 450 * (W2 + W3 + W4) + 450 * (W2 + W3 + W4) + 450 * (W2 + W3 + W4)
     assert sum([W2, W3, W4]) == pytest.approx(1) and lagged == pytest.approx(1350)
-    every = total(DAYS_A) + total(DAYS_B)
-    # ended April to June: A2, A3, A4, B1 won, A5, B3 lost
-    ended = np.array([22 + 22, 28 + 19 + 28 + 19, 31 + 31 + 22 + 31 + 31, 10 + 10 + 21 + 30 + 30 + 30,
-                      31 + 10 + 10 + 31, 10 + 10, 0, 0, 0])  # fmt: skip
-    paid = (1000 * ended / every).sum()
+    # of January's deals those won after three and four months, of February's all, of March's after two and three
+    paid = salaries(DAYS, [W3 + W4, 1, W2 + W3, W2, 0, 0, 0, 0, 0])
     care = (220 + 440 + 330 + 880) / 4 + (20 * 3 + 50) / 4
     # media of April to June's customers: each month's wins need the leads of two to four months before
     needed = {month: 0.0 for month in range(-4, 9)}

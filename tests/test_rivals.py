@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import twelve
-from test_efficiency import DAYS_A, DAYS_B, W2, W3, build, salaries, total
+from test_efficiency import DAYS, EVERY, W2, W3, build, by_month, salaries
 
 from icp_lib import costs, lags, rivals
 
@@ -27,12 +27,11 @@ def compare(ledger, *paid_channels: str) -> pd.DataFrame:
 
 def test_every_definition_by_hand(ledger):
     table = compare(ledger, "Search")
-    paid = salaries(DAYS_A) + salaries(DAYS_B)
+    paid = salaries(DAYS)
     # leads of Search: three of four of the first quarter were won, the one of the second, not the one of the third;
     # of Fair two of three of the first quarter
     won_media = 225 * 3 * 3 / 4 + 225 * 3 * 2 / 3 + 225 * (2 + W2 + W3)
-    every = total(DAYS_A) + total(DAYS_B)
-    won_pay = (1000 * (np.array(DAYS_A["won"]) + np.array(DAYS_B["won"])) / every).sum()
+    won_pay = (1000 * by_month(["A1", "A2", "A3", "A4", "B1", "B2"]) / EVERY).sum()
     assert table["estimate"].to_dict() == pytest.approx({
         "Ours: fully loaded, lag by category": (LAGGED + paid) / 6 + CARE,
         "Ours, without support until live": (LAGGED + paid) / 6 + 440,
@@ -60,12 +59,10 @@ def test_without_paid_channels_what_rests_on_them_is_missing_and_says_so(ledger)
 
 def test_cohorts_by_hand(ledger):
     table = rivals.estimate_cohorts(ledger, ["2026-Q3", "2026-Q2", "2026-Q1"]).set_index("cohort")
-    every = total(DAYS_A) + total(DAYS_B)
-    # first quarter: A1, A2, A3, A5, B1, B2, B3; all their days, won or lost
-    days = np.array([22 + 22 + 22, 28 + 28 + 19 + 28 + 19, 10 + 31 + 31 + 22 + 31 + 22 + 31,
-                     10 + 10 + 30 + 30 + 30 + 30, 10 + 10 + 31 + 31, 30 + 10, 10, 0, 0])  # fmt: skip
+    # first quarter: all days of A1, A2, A3, A5, B1, B2, B3, won or lost
+    days = by_month(["A1", "A2", "A3", "A5", "B1", "B2", "B3"])
     care = (330 + 220 + 440 + 880) / 4 + (20 * 3 + 50) / 4
-    assert table.loc["2026-Q1", "estimate"] == pytest.approx((1350 + (1000 * days / every).sum()) / 5 + care)
+    assert table.loc["2026-Q1", "estimate"] == pytest.approx((1350 + (1000 * days / EVERY).sum()) / 5 + care)
     assert table["n"].tolist() == [0, 1, 5]
     # by the lag curve nothing is won before the second month after the lead's
     assert table["maturity_rate"].tolist() == pytest.approx([W2 / 3, (W2 + W3 + 1 + 1) / 3, 1])
