@@ -83,6 +83,12 @@ def _scales(rows: list[dict], bar: str, low: str | None, high: str | None) -> di
     return scales
 
 
+def _kind(records: list[dict], column: str) -> str:
+    """Return the format that all rows of a column share; nothing where rows are of different metrics."""
+    kinds = {format_of(column, row.get("metric")) for row in records}
+    return kinds.pop() if len(kinds) == 1 else ""
+
+
 def _head(name: str, kind: str, is_number: bool) -> str:
     """Return a head cell; a defined metric carries its id, and its sentence for places without the page's script."""
     unit = f' <span class="unit">{UNITS[kind]}</span>' if kind in UNITS else ""
@@ -194,7 +200,7 @@ def show(
     if len(frame) == 0:
         return Shown(f'<p class="icp-say"><span>{escape(nothing)}</span></p>', nothing) if nothing else missing(needs)
     plan, records = _plan(frame, bar), frame.to_dict("records")
-    kinds = {column: format_of(column, records[0].get("metric")) for column, _, _ in plan}
+    kinds = {column: _kind(records, column) for column, _, _ in plan}
     ends = next(((low, high) for column, low, high in plan if column == bar), (None, None))
     scales = _scales(records, bar, *ends) if bar else {}
     numbers = {column for column in frame.columns if frame[column].dtype.kind in "iuf"}

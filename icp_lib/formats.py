@@ -312,10 +312,13 @@ def format_interval(value, low, high, column: str, metric: str | None = None, un
     '€45 (38 to 51)'
     >>> format_interval(48, 34, float("inf"), "payback_months")
     '48 months (34 to not reached)'
+    >>> format_interval(float("inf"), float("inf"), float("inf"), "payback_months")
+    'not reached'
     """
     ends = [number for number in map(_as_number, (low, high, value)) if number is not None and math.isfinite(number)]
     closed = all(_as_number(end) is not None and math.isfinite(_as_number(end)) for end in (low, high))
     digits = (low, high) if closed else (min(ends), max(ends)) if ends else (None, None)
     text = format_value(value, column, *digits, metric=metric, unit=unit)
     likely = format_range(low, high, column, value, metric)
-    return f"{text} ({likely})" if likely and not is_missing(value) else text
+    is_never = all(_as_number(end) == math.inf for end in (value, low, high))
+    return f"{text} ({likely})" if likely and not is_missing(value) and not is_never else text

@@ -8,11 +8,13 @@ from icp_lib.formats import column_name, format_interval, format_of, format_valu
 from icp_lib.marks import VERDICTS, axis, nice_scale, range_bar, verdict_key, verdict_mark, verdict_sentence
 
 _MOST, _FEW = 12, 6
+#: Where there is no difference, by what a claim is measured in.
+_SAME = {"ratio": 1.0, "points": 0.0}
 _OPEN = ("confirmed", "promising", "contradicted")
 
 
 def group_claims(claims, pages: list[dict]) -> tuple[list[dict], str, str]:
-    """Return the claims by verdict in the report's order, the axis of their ratios, and a note that all share.
+    """Return the claims by verdict in the report's order, the axis where all are ratios, and a note that all share.
 
     Parameters
     ----------
@@ -34,7 +36,7 @@ def group_claims(claims, pages: list[dict]) -> tuple[list[dict], str, str]:
         if found:
             listed = [_claim(row, scales, pages, shared) for row in found]
             groups.append(_group(key, listed, is_open=key in _OPEN or len(found) <= _FEW))
-    return groups, safe(axis(scales["ratio"], "lift")) if "ratio" in scales else "", shared
+    return groups, safe(axis(scales["ratio"], "lift")) if list(scales) == ["ratio"] else "", shared
 
 
 def _verdict(row: dict) -> str:
@@ -68,7 +70,7 @@ def _claim(row: dict, scales: dict, pages: list[dict], shared: str) -> dict:
     value = None if verdict_key(row["verdict"]) == "not enough data" else row.get("estimate")
     low, high, bar = row.get("conf_low"), row.get("conf_high"), ""
     if not is_missing(value):
-        rest = 1.0 if kind == "ratio" else None
+        rest = _SAME.get(kind)
         found = row.get("estimate_found")
         bar = range_bar(value, low, high, "estimate", scales[kind], row["verdict"], rest, found, metric)
     words = format_interval(value, low, high, "estimate", metric)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import NamedTuple
 
 import numpy as np
@@ -17,16 +16,13 @@ MAX_DEPTH = 6
 BUNDLE_SIZES, MAX_CELLS = (2, 8, 32, 128, 512), 4_000_000
 #: What one set of bundles costs beside its rows, and a cell of its cube, in rows added up (measured).
 SET_ROWS, CELL_ROWS = 20_000, 3
-#: Multiplications of a matrix product in the time that one row is added up (measured).
-ROW_OPERATIONS = 30
 
 
 class Plan(NamedTuple):
-    """The size of a search before it starts: hypotheses, bytes at most, multiplications about."""
+    """The size of a search before it starts: hypotheses, and bytes at most."""
 
     n_conjunctions: int
     n_bytes: int
-    n_operations: float
 
 
 def count_conjunctions(attribute, depth: int = 3) -> int:
@@ -50,7 +46,7 @@ def count_conjunctions(attribute, depth: int = 3) -> int:
     return sum(ways[1:])
 
 
-def plan_search(n_rows: int, attribute, n_columns: int, depth: int = 3, n_draws: int = 0) -> Plan:
+def plan_search(n_rows: int, attribute, n_columns: int, depth: int = 3) -> Plan:
     """Return the size of a search; refuse one that is too large.
 
     Parameters
@@ -63,14 +59,11 @@ def plan_search(n_rows: int, attribute, n_columns: int, depth: int = 3, n_draws:
         Columns of sums.
     depth : int
         The largest number of conditions.
-    n_draws : int
-        Permutations that follow (`permutation.permute_search`).
 
     Returns
     -------
     Plan
-        `n_bytes` holds if every conjunction has members; `n_operations` takes the levels of an attribute to be of equal
-        size (`estimate_seconds` turns it into time).
+        `n_bytes` holds if every conjunction has members.
 
     Raises
     ------
@@ -87,9 +80,7 @@ def plan_search(n_rows: int, attribute, n_columns: int, depth: int = 3, n_draws:
     n = count_conjunctions(attribute, depth)
     row_bytes = n_columns * 8 + depth * 16
     n_bytes = 3 * n * row_bytes + n_rows * (2 * len(attribute) + n_columns * 16 + len(names) * 8 + 16)
-    share = 1 / max(1.0, counts.mean() if len(counts) else 1)
-    n_added = pack_bundles((counts + 1).tolist(), depth, n_rows)[0] * n_columns
-    plan = Plan(n, n_bytes, n_added * ROW_OPERATIONS + 4.0 * n * n_rows * n_draws * share)
+    plan = Plan(n, n_bytes)
     if n > MAX_CONJUNCTIONS or n_bytes > MAX_BYTES:
         smaller = count_conjunctions(attribute, depth - 1) if depth > 1 else 0
         largest = f"{names[counts.argmax()]} has most, {counts.max():,}"
@@ -100,19 +91,6 @@ def plan_search(n_rows: int, attribute, n_columns: int, depth: int = 3, n_draws:
             + (f", or depth {depth - 1} ({smaller:,} groups)." if depth > 1 else ".")
         )
     return plan
-
-
-def estimate_seconds(n_operations: float) -> float:
-    """Return about how long so many multiplications take here, from a small product that is timed.
-
-    For the terminal, never for a page: two runs differ.
-    """
-    block = np.ones((1024, 256))
-    block.T @ block  # the first call starts the threads
-    started = time.perf_counter()
-    block.T @ block
-    rate = 2 * block.size * block.shape[1] / max(1e-9, time.perf_counter() - started)
-    return n_operations / rate
 
 
 def pack_bundles(n_patterns, depth: int, n_rows: int) -> tuple[float, list[list[int]]]:

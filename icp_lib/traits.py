@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from icp_lib import accounts as account_table
-from icp_lib import draws, stats, value
+from icp_lib import draws, stats
 from icp_lib.checks import DataError
+from icp_lib.customers import build_customers
 from icp_lib.rules import Segment, build_levels, is_comparable
 from icp_lib.schemas import check_trait
 from icp_lib.space import PLACEBOS
@@ -83,7 +84,9 @@ def label_accounts(
         known = values.where(customer)
         is_best = ((known.rank(ascending=False, pct=True) <= BEST_SHARE) & (known > 0)).to_numpy()
     is_new = customer & ~is_best & values.isna().to_numpy() & (basis not in ("list", "won"))
-    is_churned = accounts["account_id"].isin(find_churned(revenue, cutoff)).to_numpy()
+    customers = build_customers(accounts, opportunities, revenue, cutoff)
+    left = customers.loc[customers["churned_at"].notna(), "account_id"]
+    is_churned = accounts["account_id"].isin(left).to_numpy()
     lost, timing, closed_at = _lost(accounts, opportunities)
     is_old = closed_at <= pd.Timestamp(cutoff) - pd.DateOffset(months=12 if waits else 0)
     group = np.select(
@@ -162,19 +165,6 @@ def _signed(accounts: pd.DataFrame, opportunities: pd.DataFrame, gross_margin_ra
     first = won.assign(margin=margin.astype(float)).sort_values(["closed_at", "opportunity_id"], kind="stable")
     return accounts["account_id"].map(first.groupby("account_id")["margin"].nth(0).set_axis(
         first["account_id"].drop_duplicates())).astype(float)  # fmt: skip
-
-
-def find_churned(revenue: pd.DataFrame, cutoff: datetime) -> np.ndarray:
-    """Return the ids of accounts that had revenue, then none for three months in a row by as-of."""
-    paid = revenue.loc[revenue["revenue"] > 0, ["account_id", "month"]].drop_duplicates()
-    if paid.empty:
-        return np.array([], object)
-    end = pd.Timestamp(cutoff).round("D")
-    ago = (end.year - paid["month"].dt.year) * 12 + end.month - paid["month"].dt.month
-    paid = paid.assign(ago=ago).sort_values(["account_id", "ago"], ascending=[True, False])
-    following = paid.groupby("account_id")["ago"].shift(-1).fillna(0)
-    gone = paid["ago"] - following > value.CHURN_MONTHS
-    return paid.loc[gone, "account_id"].unique()
 
 
 def _lost(accounts: pd.DataFrame, opportunities: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, pd.Series]:

@@ -45,7 +45,8 @@ def test_payback_is_told_where_the_line_and_its_band_cross_the_cost():
     for words in ("All customers", "Kind s1", "cost covered", "target: 12 months", ">40<"):
         assert words in chart.svg
     assert "1 · Kind s1" in chart.narrow
-    assert figures.plot_payback(curves(), "s1").title.startswith("Kind s1: the cost of one is paid back after 4.0 months")
+    title = figures.plot_payback(curves(), "s1").title
+    assert title.startswith("Kind s1: the cost of one is paid back after 4.0 months")
 
 
 def test_payback_that_is_not_reached_is_said():

@@ -88,16 +88,6 @@ def test_groups_are_disjoint_and_timing_losses_are_told_apart():
     assert labelled.groupby("account_id")["group"].nunique().eq(1).all()
 
 
-def test_churned_is_three_months_without_revenue_and_two_are_not_enough():
-    months_paid = pd.to_datetime(["2026-01-01", "2026-06-01", "2026-07-01", "2026-06-01", "2026-09-01"])
-    paid = pd.DataFrame({"account_id": ["left", "left_too", "stays", "stays_also", "stays_also"],
-                         "month": months_paid, "revenue": 1.0})  # fmt: skip
-    assert sorted(traits.find_churned(paid, CUTOFF)) == ["left", "left_too"]
-    back = pd.DataFrame({"account_id": "back", "month": pd.to_datetime(["2026-01-01", "2026-05-01", "2026-09-01"]),
-                         "revenue": 1.0})  # fmt: skip
-    assert list(traits.find_churned(back, CUTOFF)) == ["back"]
-
-
 def test_what_comes_after_the_first_year_and_the_order_of_rows_change_nothing():
     table, opportunities = company()
     revenue = months(table, np.arange(50.0))
