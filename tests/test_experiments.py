@@ -212,7 +212,9 @@ def test_in_50_worlds_the_planted_effect_is_found_and_the_other_is_not():
     plans = {planted["id"]: planted for planted in demo.TRUTH["experiments"]}
     protocols = Protocols({name: plan(planted) for name, planted in plans.items()}, {})
     found = pd.concat([decide_world(seed, protocols) for seed in range(50)])
-    assert (found["decision"] != "withheld").all()
+    false_alarms = (found["decision"] == "withheld").sum()
+    assert false_alarms <= distributions.binom.ppf(0.999, 100, 0.02)  # balance and loss, each at 1 %
+    found = found[found["decision"] != "withheld"]
     truth = found["experiment_id"].map({name: planted["effect"] for name, planted in plans.items()})
     is_real = truth > 0
     shipped = found["decision"] == "ship"
@@ -220,7 +222,7 @@ def test_in_50_worlds_the_planted_effect_is_found_and_the_other_is_not():
     few, many = distributions.binom.ppf([0.001, 0.999], 50, [power, 0.025])
     assert few <= shipped[is_real].sum() and shipped[~is_real].sum() <= many
     covered = (found["effect_low"] <= truth) & (truth <= found["effect_high"])
-    assert covered.sum() >= distributions.binom.ppf(0.001, 100, 0.95)
+    assert covered.sum() >= distributions.binom.ppf(0.001, len(found), 0.95)
     stopped = (found.loc[is_real, "decision"] == "stop").sum()
     wrong = distributions.norm.sf((0.12 - SMALLEST_WORTH + 1.96 * 0.0406) / 0.0406)
     assert stopped <= distributions.binom.ppf(0.999, 50, wrong)
