@@ -114,7 +114,8 @@ def load(
 
 def _hash_inputs(data: Path, paths: list[Path], settings: Settings) -> dict[str, str]:
     """SHA-256 of every file that the extract is made from, by name."""
-    inputs = [*paths, *find_sql(data).values(), *(path for path in [data / "fx.csv"] if path.exists())]
+    beside = [path for path in (data / "fx.csv", data / "experiments.yml") if path.exists()]
+    inputs = [*paths, *find_sql(data).values(), *beside]
     if settings.source and settings.source.startswith("duckdb://"):
         inputs += [path for path in [database_path(settings.source, data)] if path.exists()]
     hashes = {}
