@@ -213,7 +213,7 @@ def _page(number, pages: list[dict]) -> dict | None:
 
 
 def _ran(pages: list[dict]) -> str:
-    """Return which pages failed, how many ran, and which were skipped.
+    """Return which pages failed, which found something wrong, how many ran, and which were skipped.
 
     Examples
     --------
@@ -223,7 +223,9 @@ def _ran(pages: list[dict]) -> str:
     numbers = {word: [each["number"] for each in pages if each["status"] == status] for status, word in _FAULTS}
     ran = sum(each["status"] in ("ok", "warnings") for each in pages)
     words = {word: f"{', '.join(found)} {word}" for word, found in numbers.items() if found}
-    said = [words.pop("failed", ""), f"{ran} of {len(pages)} pages ran", *words.values()]
+    wrong = [f"{each['number']}: {each['status_words']}" for each in pages if "failed" in each.get("status_words", "")
+             and each["status"] == "warnings"]  # fmt: skip
+    said = [words.pop("failed", ""), *wrong, f"{ran} of {len(pages)} pages ran", *words.values()]
     return "; ".join(filter(None, said))
 
 

@@ -28,6 +28,7 @@ SEGMENT_COLUMNS = [
     "lift_found", "lift_capped", "p_adjusted", "hypotheses", "holdout_n_opportunities", "holdout_n_won", "holdout_lift",
     "holdout_lift_low", "holdout_lift_high", "holdout_joint_low", "holdout_joint_high", "holdout_p_adjusted",
     "stability_rate", "explained_by", "is_emerging", "n_mature", "n_mature_won", "reachable_accounts",
+    "reachable_note",
     "share_of_margin", "share_of_margin_low", "share_of_margin_high", "deal_share_rate", "margin_share_rate",
     "lift", "share_largest", "lift_without_largest", "margin_per_day_rest", "margin_per_opportunity_rest",
     "win_rate_rest", "cycle_median_days_rest", "verdict", "note",
@@ -109,7 +110,8 @@ def build_segments(
     table = pd.concat([judged, pd.DataFrame(rows), estimate_shares(space, masks)], axis=1)
     for end in ("", "_low", "_high"):
         table[f"margin_per_day{end}"] = table[f"holdout_lift{end}"] * table["margin_per_day_rest"]
-    table["reachable_accounts"] = [count_reachable(each, space, prospects) for each in table["rules"]]
+    reachable = [count_reachable(each, space, prospects) for each in table["rules"]]
+    table["reachable_accounts"], table["reachable_note"] = zip(*reachable, strict=True)
     table.loc[~table["is_emerging"], "stability_rate"] = estimate_stability(space, older)
     table["note"] = [_note(row, space) for row in table.itertuples()]
     return groups.sort_by_verdict(table, "holdout_lift_low", ["segment_id"]).reindex(columns=SEGMENT_COLUMNS)
@@ -205,18 +207,22 @@ def _note(row, space: Space) -> str:
     return ". ".join(notes)
 
 
-def count_reachable(segment: Segment, space: Space, prospects: pd.DataFrame | None) -> int:
-    """Return how many companies of a segment could still be won: accounts that are no customers, and prospects.
+def count_reachable(segment: Segment, space: Space, prospects: pd.DataFrame | None) -> tuple[int, str]:
+    """Return how many companies of a segment could still be won, and for how many less is known than it asks.
 
-    A condition on what a list of companies does not know (the buyer's role, before anybody called) is left out there.
+    These are accounts that are no customers, and prospects. A condition on what a list of companies does not know (the
+    buyer's role, before anybody called) is left out there.
     """
-    total = 0
+    total, n_open, unknown = 0, 0, set()
     for companies in (space.accounts[~space.accounts["is_customer"]], space.untried, prospects):
         if companies is not None and len(companies):
             has = companies.columns[companies.notna().any()]
             known = [rule for rule in segment.rules if rule["attribute"] in has]
-            total += int(Segment.of(*known).mask(companies).sum()) if known else 0
-    return total
+            n = int(Segment.of(*known).mask(companies).sum()) if known else 0
+            missing = {rule["attribute"].replace("_", " ") for rule in segment.rules if rule["attribute"] not in has}
+            total, n_open, unknown = total + n, n_open + n * bool(missing), unknown | (missing if n else set())
+    words = f"At most: of {n_open:,} of them the {' and '.join(sorted(unknown))} is not known" if unknown else ""
+    return total, words
 
 
 def estimate_shares(space: Space, masks: np.ndarray) -> pd.DataFrame:

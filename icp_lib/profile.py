@@ -123,7 +123,7 @@ def _headline_rows(row: dict, measure: str) -> list[list]:
             for name in ("win_rate", "cycle_median_days")
         ),
         *([share] if measure.startswith("margin") else []),
-        ["reachable_accounts", row["reachable_accounts"], NAN, NAN, row["n_accounts"], NAN, NAN, ""],
+        ["reachable_accounts", row["reachable_accounts"], NAN, NAN, NAN, NAN, NAN, row["reachable_note"]],
     ]  # fmt: skip
 
 

@@ -176,10 +176,12 @@ def test_reachable_are_no_customers_and_a_rule_that_is_not_known_is_left_out():
     prospects = pd.DataFrame({"prospect_id": ["p1", "p2", "p3"], "industry": ["Freight", "Freight", None]})
     pair = Segment.of(*is_("industry", "Freight").rules, *is_("buyer_role", "Owner").rules)
     # a1 and a5 are Freight, bought by the owner and not won; a6 has no deal, so its buyer is not known; p1 and p2
-    assert offer.count_reachable(pair, here, prospects) == 5
-    assert offer.count_reachable(pair, here, None) == offer.count_reachable(pair, here, prospects.iloc[:0]) == 3
-    assert offer.count_reachable(is_("industry", "Freight"), here, None) == 4
-    assert offer.count_reachable(is_("buyer_role", "Owner"), here, prospects) == 4  # of prospects nothing is known
+    words = "At most: of {} of them the buyer role is not known"
+    assert offer.count_reachable(pair, here, prospects) == (5, words.format(3))
+    assert offer.count_reachable(pair, here, None) == offer.count_reachable(pair, here, prospects.iloc[:0])
+    assert offer.count_reachable(pair, here, None) == (3, words.format(1))
+    assert offer.count_reachable(is_("industry", "Freight"), here, None) == (4, "")
+    assert offer.count_reachable(is_("buyer_role", "Owner"), here, prospects)[0] == 4  # of prospects nothing is known
 
 
 def test_shares_add_up_on_a_list_that_can_be_added_by_hand():
