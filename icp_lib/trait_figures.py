@@ -90,11 +90,11 @@ def _draw_lifts(rows: list[dict], scale: tuple, is_narrow: bool) -> str:
     set_scale(axes, scale, "base_lift", None)
     draw_reference(axes, 1.0, len(rows), "as common", is_narrow)
     for i, row in enumerate(rows):
-        _draw_found(axes, i if is_narrow else i - _APART, row, scale)
+        _draw_found(axes, i - (_APART / 5 if is_narrow else _APART), row, scale)
         value = row["holdout_base_lift"]
         if not is_missing(value):
             low, high = row["holdout_base_lift_low"], row["holdout_base_lift_high"]
-            draw_range(axes, i + (_APART if is_narrow else _APART / 2), value, low, high, row["verdict"], scale)
+            draw_range(axes, i + _APART / 2, value, low, high, row["verdict"], scale)
     write_rows(axes, names, under, texts, set(), is_narrow)
     return to_svg(figure)
 
