@@ -164,3 +164,18 @@ def pick_model(model: pd.DataFrame, most: int = 12) -> pd.DataFrame:
                "with_rate", "without_rate", "p_adjusted", "n_accounts", "n_best"]  # fmt: skip
     table = effects.rename(columns=named).assign(gap_alone_rate=effects["segment_id"].map(alone))
     return table[columns].reset_index(drop=True)
+
+
+def describe_model(labelled: pd.DataFrame, model: pd.DataFrame) -> pd.DataFrame:
+    """Return one row about the model: n_accounts, n_best, n_levels (in the model), n_left_out, note."""
+    modelled = labelled[labelled["is_modelled"].astype(bool)]
+    effects = model[model["metric"] == "marginal_effect"]
+    is_in = effects["estimate"].notna()
+    row = {
+        "n_accounts": len(modelled),
+        "n_best": int(modelled["is_best"].sum()),
+        "n_levels": int(is_in.sum()),
+        "n_left_out": int((~is_in).sum()),
+        "note": "" if is_in.any() or effects.empty else effects["note"].iloc[0],
+    }
+    return pd.DataFrame([row])

@@ -89,6 +89,8 @@ def test_fewer_than_ten_best_customers_make_no_model(labelled, levels):
     assert (
         model.loc[model["metric"] == "marginal_effect", "note"].eq("No model: 9 best customers of the 10 needed").all()
     )
+    about = trait_model.describe_model(few, model).iloc[0]
+    assert (about["n_best"], about["n_levels"], about["note"]) == (9, 0, "No model: 9 best customers of the 10 needed")
     all_but_four = labelled.assign(is_best=np.arange(len(labelled)) > 3)
     model = trait_model.estimate_model(all_but_four, levels)
     assert model["note"].iloc[0] == "No model: 4 other accounts of the 10 needed to compare with"
