@@ -13,7 +13,7 @@ from icp_lib.space import PLACEBOS
 
 NOTHING = "No trait can be compared: there are too few best customers, or nothing is known of them."
 FACTS = {
-    "Best": "{n_best} of {n_judged} customers that can be judged; {n_new} are too young",
+    "Best": "{n_best} of {n_judged} customers that can be judged; {unjudged_words}",
     "Judged by": "{basis_words}",
     "Found on": "{n_found_best} best customers of the companies that came first",
     "Checked on": "{n_holdout_best} best customers of the companies that came after",

@@ -53,9 +53,21 @@ def test_few_customers_print_no_figure_and_no_scores_no_rows():
     accounts, opportunities, revenue = company(30)
     table = success.estimate_success(accounts, opportunities, revenue, CUTOFF)
     assert (table["verdict"] == "not enough data").all() and table["gap_point_rate"].isna().all()
-    assert table["note"].str.contains("stayed or left, whichever is fewer; 15 needed").all()
+    assert table["note"].str.contains("18 older customers of the 50 needed").all()
     none = success.estimate_success(
         accounts.drop(columns=["fit_technical", "fit_cultural"]), opportunities, revenue, CUTOFF
     )
     assert none.empty and list(none) == success.SUCCESS_COLUMNS
     assert success.estimate_success(accounts, opportunities, revenue.head(0), CUTOFF).empty
+
+
+def test_the_gate_counts_the_older_part_where_it_was_found():
+    """Of about 27 who left, some 16 are older: enough in all and in the older part; of 20 about 12 are: too few."""
+    verdicts = {}
+    for n in (60, 70, 90, 120):
+        accounts, opportunities, revenue = company(n, slope=0.1, seed=3)
+        row = success.estimate_success(accounts, opportunities, revenue, CUTOFF).set_index("attribute").iloc[0]
+        verdicts[n] = row["verdict"], min(row["n_kept"], row["n_left"])
+    thin = [n for n, (_, scarce) in verdicts.items() if scarce >= 15 and 0.6 * scarce < 12]
+    assert thin and all(verdicts[n][0] == "not enough data" for n in thin)
+    assert verdicts[120][0] != "not enough data"
