@@ -100,9 +100,12 @@ def say_newer(lifts: pd.DataFrame) -> pd.DataFrame:
     then, now = np.log(rows["base_lift"].astype(float)), np.log(rows["holdout_base_lift"].astype(float))
     is_reversed = then * now < 0
     is_halved = ~is_reversed & (now.abs() <= then.abs() / 2)
-    parts = [f"{int(flags.sum())} of {len(rows)} {what}" + ": " * bool(flags.any())
-             + "; ".join(rows.loc[flags, "segment"]) for flags, what in ((is_reversed, "reversed"), (is_halved, "lost half or more"))]  # fmt: skip
-    return pd.DataFrame([{"newer_words": f"In newer companies {'. '.join(parts)}."}])
+    words = []
+    for flags, what in ((is_reversed, "reversed in newer companies"), (is_halved, "lost half or more of it")):
+        names = f" ({'; '.join(rows.loc[flags, 'segment'])})" if flags.any() else ""
+        words.append(f"{int(flags.sum()) or 'none'} {what}{names}")
+    text = f"Of the {len(rows)} that some of the best have in both parts, {' and '.join(words)}."
+    return pd.DataFrame([{"newer_words": text}])
 
 
 def pick_lifts(traits: pd.DataFrame, against: str = "market", most: int = 10) -> pd.DataFrame:

@@ -191,7 +191,8 @@ def test_traits_that_reversed_or_halved_are_named():
     lifts = pd.DataFrame({"segment": ["Up", "Down", "Half", "Same"], "base_lift": [1.5, 0.5, 2.0, 2.0],
                           "holdout_base_lift": [0.7, 1.2, 1.3, 1.9]})  # fmt: skip
     words = trait_answers.say_newer(lifts)["newer_words"].iloc[0]
-    assert words == "In newer companies 2 of 4 reversed: Up; Down. 1 of 4 lost half or more: Half."
+    assert words == ("Of the 4 that some of the best have in both parts, 2 reversed in newer companies (Up; Down) and "
+                     "1 lost half or more of it (Half).")  # fmt: skip
     assert trait_answers.say_newer(lifts.head(0))["newer_words"].iloc[0].startswith("No trait")
 
 
