@@ -14,6 +14,8 @@ from icp_lib.space import PLACEBOS
 #: A customer should get at least so many times what it pays.
 TARGET_RATIO = 2.0
 N_ATTRIBUTES = 4
+#: Months of payments that are scaled to a year, at least.
+MIN_MONTHS = 3
 BEST_COLUMNS = ["rank", "account_id", "segment", "won_at", "value_12", "paid", "value_received", "received_ratio",
                 "is_below_target", "has_churned", "note"]  # fmt: skip
 MEASURED_COLUMNS = ["group", "n", "n_measured", "measured_rate", "measured_rate_low", "measured_rate_high",
@@ -24,9 +26,10 @@ MEASURED_COLUMNS = ["group", "n", "n_measured", "measured_rate", "measured_rate_
 def estimate_received(labelled: pd.DataFrame, revenue: pd.DataFrame, surveys: pd.DataFrame) -> pd.DataFrame:
     """What each customer pays a year, and what it says a year of it is worth.
 
-    Paid is the revenue of the twelve months that end with the month of the customer's last answer, or of as many as it
-    has paid by then, scaled to a year: value and price of the same time. Without an answer it is the last twelve
-    months in which it paid.
+    Paid is the revenue of the twelve months that end with the month of the customer's last answer: value and price of
+    the same time. Where its first payment is younger, the months since then are scaled to a year, if they are three or
+    more and each was paid: who pays once a year or a quarter cannot be scaled. Without an answer the twelve months end
+    with its last payment, and it is followed to the end of `revenue`.
 
     Returns
     -------
@@ -40,13 +43,20 @@ def estimate_received(labelled: pd.DataFrame, revenue: pd.DataFrame, surveys: pd
     ids = customers["account_id"].to_numpy()
     table = customers.assign(value_received=told["value_received"].reindex(ids).to_numpy(float))
     paid = revenue[(revenue["revenue"] > 0) & revenue["account_id"].isin(ids)]
-    last = told["answered_at"].reindex(ids).fillna(paid.groupby("account_id")["month"].max().reindex(ids))
-    end = last.reindex(paid["account_id"]).set_axis(paid.index)
-    ago = (end.dt.year - paid["month"].dt.year) * 12 + end.dt.month - paid["month"].dt.month
-    year = paid[ago.between(0, 11)].groupby("account_id")["revenue"]
-    table["paid"] = (year.sum() * 12 / year.count()).reindex(ids).to_numpy(float)
+    months = paid.groupby("account_id")["month"]
+    answered = told["answered_at"].reindex(ids)
+    last = answered.fillna(months.max().reindex(ids))
+    ago = _months_between(paid["month"], last.reindex(paid["account_id"]).set_axis(paid.index))
+    year = paid[ago.between(0, 11)].groupby("account_id")
+    since = 1 + _months_between(months.min().reindex(ids), answered.fillna(revenue["month"].max()))
+    is_told = (since >= 12) | ((since >= MIN_MONTHS) & (year["month"].nunique().reindex(ids) >= since))
+    table["paid"] = (year["revenue"].sum().reindex(ids) * 12 / since.clip(upper=12)).where(is_told).to_numpy(float)
     table["received_ratio"] = table["value_received"] / table["paid"].where(table["paid"] > 0)
     return table.reset_index(drop=True)
+
+
+def _months_between(start: pd.Series, end: pd.Series) -> pd.Series:
+    return (end.dt.year - start.dt.year) * 12 + end.dt.month - start.dt.month
 
 
 def rank_best(
@@ -139,5 +149,6 @@ def _measure(table: pd.DataFrame, name: str) -> dict:
 
 def pick_best(best: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of the ten best customers that a reader compares; an unknown first-year value is left out."""
-    columns = ["segment", "account_id", "paid", "value_received", "received_ratio", "value_12", "has_churned", "note"]
-    return best[columns].dropna(axis=1, how="all") if len(best) else best
+    columns = ["account", "description", "paid", "value_received", "received_ratio", "value_12", "has_churned", "note"]
+    named = best.rename(columns={"account_id": "account", "segment": "description"})
+    return named[columns].dropna(axis=1, how="all") if len(best) else best

@@ -37,7 +37,7 @@ TRAIT_COLUMNS = [
 ]  # fmt: skip
 
 CHANGE_COLUMNS = ["segment_id", "segment", "base_lift_before", "base_lift", "base_lift_change", "base_lift_change_low",
-                  "base_lift_change_high", "reading"]  # fmt: skip
+                  "base_lift_change_high", "reading", "note"]  # fmt: skip
 
 
 def estimate_contrast(
@@ -302,7 +302,7 @@ def compare_quarters(
     Returns
     -------
     DataFrame
-        segment_id, segment, base_lift_before, base_lift, base_lift_change with its range, reading.
+        segment_id, segment, base_lift_before, base_lift, base_lift_change with its range, reading, note.
     """
     chosen = [each for _, _, each in levels if each.segment_id in set(segment_ids)]
     rows, tail = [], 0.025 / max(1, len(chosen))
@@ -314,7 +314,10 @@ def compare_quarters(
         is_known = np.isfinite(moved[0]) and np.isfinite(moved[1:]).mean() > 0.9
         low, high = np.nanquantile(moved[1:], [tail, 1 - tail]) if is_known else (np.nan, np.nan)
         words = "Nothing to compare with" if not is_known else "Within noise" if low <= 1 <= high else "Beyond noise"
-        rows.append([each.segment_id, each.name, then[0], now[0], moved[0] if is_known else np.nan, low, high, words])
+        none = [when for lift, when in ((then[0], "a quarter ago"), (now[0], "now")) if lift == 0]
+        note = f"None among the best {' and '.join(none)}" if none else ""
+        change = moved[0] if is_known else np.nan
+        rows.append([each.segment_id, each.name, then[0], now[0], change, low, high, words, note])
     return pd.DataFrame(rows, columns=CHANGE_COLUMNS)
 
 

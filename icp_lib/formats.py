@@ -47,6 +47,11 @@ _NAMES = {
     "control_rate": "As usual",
     "ship_rate": "Said to be better",
     "with_effect": "True difference",
+    "placebo_a": "Made-up trait A",
+    "placebo_b": "Made-up trait B",
+    "information_bias": "Of it by luck",
+    **{f"fit_{name}": f"{name.capitalize()} fit" for name in
+       ("technical", "functional", "resource", "competence", "experience", "cultural")},
 }
 
 #: A share of the best customers says nothing without the base rate: neither tables nor sentences print it alone.
@@ -155,6 +160,9 @@ def column_name(column: str) -> str:
     """
     if column in _NAMES:
         return _NAMES[column]
+    name, _, item = column.partition(": ")
+    if item:  # an item of a list keeps the capitals of the data
+        return f"{column_name(name)}: {'not filled in' if item == 'Missing' else item}"
     stem = stem_of(column)
     known = stem if stem in METRICS else next((name for name in METRICS if stem.startswith(f"{name}_")), None)
     if known:

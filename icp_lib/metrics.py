@@ -152,7 +152,7 @@ METRICS: dict[str, Metric] = {
                "mean log score less that of the older companies' rate", "", "", "nats a company", "number",
                "newer companies, which the selection has not seen"),
         Metric("auc", "Telling best from others",
-               "How often the attributes rank a best customer above another company; a coin has 0.5.",
+               "How often the attributes rank a best customer above another company; guessing has 0.5.",
                "area under the ROC curve", "pairs ranked right", "pairs of a best customer and another company", "",
                "number", "newer companies, which the selection has not seen"),
         Metric("value_12", "First-year value",

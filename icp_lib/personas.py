@@ -12,13 +12,17 @@ from scipy import stats as distributions
 from icp_lib import draws, stats
 
 LANDMARK_DAYS, HORIZON_DAYS = 30, 180
+#: A one-sided chance of luck in newer deals above this is no sign of the same direction.
+MOST_HOLDOUT_P = 0.4
+#: Of the deals where either of two personas was there, the share with both from which they are the same people.
+SAME_RATE = 0.8
 PERSONA_COLUMNS = [
     "kind", "persona", "n", "n_with", "n_without", "n_won_with", "n_won_without", "present_rate", "won_with_rate",
     "won_with_rate_low", "won_with_rate_high", "won_without_rate", "won_without_rate_low", "won_without_rate_high",
     "gap_won_rate", "gap_won_rate_low", "gap_won_rate_high", "gap_won_rate_found", "p_adjusted", "holdout_gap_won_rate",
-    "holdout_gap_won_rate_low", "holdout_gap_won_rate_high",
-    "holdout_p_adjusted", "hypotheses", "seniority", "seniority_rate", "also_present", "also_present_rate", "verdict",
-    "note",
+    "holdout_gap_won_rate_low", "holdout_gap_won_rate_high", "holdout_n_with", "holdout_n_without",
+    "holdout_won_with_rate", "holdout_won_without_rate", "holdout_p_value", "holdout_p_adjusted", "hypotheses",
+    "seniority", "seniority_rate", "also_present", "also_present_rate", "same_as", "same_as_rate", "verdict", "note",
 ]  # fmt: skip
 
 
@@ -136,8 +140,9 @@ def _curve(counts: np.ndarray) -> np.ndarray:
 def estimate_personas(landmark: Landmark) -> pd.DataFrame:
     """How often deals are won within 180 days of day 30, with and without each persona: `personas`.
 
-    Ranges come from 1,000 shared draws of families. The figures are of all deals; the verdict compares the older part
-    (two-sided, Holm over all personas) with the newer one (one-sided).
+    Ranges come from 1,000 shared draws of families. The figures without a prefix are of all deals; the verdict compares
+    the older part (two-sided, Holm over all personas) with the newer one (one-sided). Promising needs newer deals that
+    point the same way: a one-sided chance of luck of at most 0.4, not adjusted.
 
     Parameters
     ----------
@@ -148,7 +153,8 @@ def estimate_personas(landmark: Landmark) -> pd.DataFrame:
     -------
     DataFrame
         One row a buyer role, seniority or size of the room, columns PERSONA_COLUMNS; `gap_won_rate` is with less
-        without. `seniority` and `also_present` are what goes most often with a buyer role, and how often.
+        without. `seniority` and `also_present` are what goes most often with a buyer role, and how often; `same_as`
+        is the persona listed before it that is there in the same deals: `same_as_rate` of those with either have both.
     """
     deals, present, _ = landmark
     if present.empty or deals.empty:
@@ -170,19 +176,31 @@ def estimate_personas(landmark: Landmark) -> pd.DataFrame:
     table["p_adjusted"] = stats.adjust_holm(table["p_found"])
     table["hypotheses"] = int(table["p_adjusted"].notna().sum())
     listed = (table["p_adjusted"] <= stats.MAX_P).to_numpy()
-    held = table["holdout_p"].to_numpy()
+    held = table["holdout_p_value"].to_numpy()
     table["holdout_p_adjusted"] = np.where(
         listed, stats.adjust_holm(np.where(listed, held, np.nan)), stats.adjust_holm(held)
     )
     table["verdict"] = [_judge(row) for row in table.to_dict("records")]
     thin = table["verdict"] == "not enough data"
-    figures = [name for name in PERSONA_COLUMNS if name.startswith(("won_", "gap_"))]
+    figures = [name for name in PERSONA_COLUMNS if name.startswith(("won_", "gap_", "holdout_gap", "holdout_won"))]
     table[figures] = table[figures].mask(thin)
-    table["note"] = [_note(row) for row in table.to_dict("records")]
     order = {"buyer_role": 0, "seniority": 1, "room": 2}
     table["_kind"] = table["kind"].map(order)
     table = table.sort_values(["_kind", "n_with", "persona"], ascending=[True, False, True], kind="stable")
+    table[["same_as", "same_as_rate"]] = _find_same(present, list(zip(table["kind"], table["persona"], strict=True)))
+    table["note"] = [_note(row) for row in table.to_dict("records")]
     return table.reindex(columns=PERSONA_COLUMNS).reset_index(drop=True)
+
+
+def _find_same(present: pd.DataFrame, names: list[tuple[str, str]]) -> list[tuple[str, float]]:
+    """Of each persona the earlier one that is there in nearly the same deals, and the share of either with both."""
+    found, flags = [], [present[name].to_numpy(bool) for name in names]
+    for i, inside in enumerate(flags):
+        shares = [(inside & other).sum() / max(1, (inside | other).sum()) for other in flags[:i]]
+        most = int(np.argmax(shares)) if shares else 0
+        is_same = bool(shares) and shares[most] >= SAME_RATE
+        found.append((names[most][1], shares[most]) if is_same else ("", np.nan))
+    return found
 
 
 def _row(landmark: Landmark, name: tuple[str, str], pairs: list[tuple[np.ndarray, np.ndarray]]) -> dict:
@@ -201,14 +219,16 @@ def _row(landmark: Landmark, name: tuple[str, str], pairs: list[tuple[np.ndarray
         low, high = _limits(values)
         row |= {f"{label}_rate": values[0], f"{label}_rate_low": low, f"{label}_rate_high": high}
     held_low, held_high = _limits(_gap(curves[2]))
-    row |= {"holdout_gap_won_rate_low": held_low, "holdout_gap_won_rate_high": held_high}
+    row |= {"holdout_gap_won_rate_low": held_low, "holdout_gap_won_rate_high": held_high,
+            "holdout_n_with": int((~old & inside).sum()), "holdout_n_without": int((~old & ~inside).sum()),
+            "holdout_won_with_rate": curves[2][0][0], "holdout_won_without_rate": curves[2][1][0]}  # fmt: skip
     (found, z_found, lift_found), (held, z_held, lift_held) = (_test(pair) for pair in curves[1:])
     return row | {
         "gap_won_rate_found": found,
         "p_found": 2 * distributions.norm.sf(abs(z_found)),
         "lift_found": lift_found,
         "holdout_gap_won_rate": held,
-        "holdout_p": distributions.norm.sf(z_held if found > 0 else -z_held),
+        "holdout_p_value": distributions.norm.sf(z_held if found > 0 else -z_held),
         "holdout_lift": lift_held,
         "holdout_won": curves[2][1][0] * (inside & ~old).sum(),
         **_company(landmark, name, inside),
@@ -248,8 +268,8 @@ def _company(landmark: Landmark, name: tuple[str, str], inside: np.ndarray) -> d
 
 
 def _judge(row: dict) -> str:
-    p = row["holdout_p"]
-    return stats.verdict(
+    p = row["holdout_p_value"]
+    found = stats.verdict(
         row["found_n"],
         min(row["found_won"], row["found_won_without"]),
         row["lift_found"],
@@ -259,11 +279,13 @@ def _judge(row: dict) -> str:
         holdout_p_opposite=1 - p if row["p_adjusted"] <= stats.MAX_P else 1.0,
         holdout_expected_won=row["holdout_won"] if np.isfinite(row["holdout_won"]) else 0.0,
     )
+    return "not supported" if found == "promising" and p > MOST_HOLDOUT_P else found
 
 
 def _note(row: dict) -> str:
     if row["verdict"] != "not enough data":
-        return ""
+        is_lone = row["verdict"] == "not supported" and row["p_adjusted"] <= stats.MAX_P
+        return "Found in older deals, not seen in newer ones" if is_lone else ""
     if row["found_n"] < stats.MIN_OPPORTUNITIES:
         return f"{row['found_n']:,} deals of the {stats.MIN_OPPORTUNITIES} needed"
     if row["found_won"] < stats.MIN_WON:
@@ -272,15 +294,20 @@ def _note(row: dict) -> str:
 
 
 def pick_personas(personas: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns of the personas that a reader compares."""
-    columns = ["persona", "gap_won_rate", "gap_won_rate_low", "gap_won_rate_high", "won_with_rate",
-               "won_without_rate", "present_rate", "n_with", "p_adjusted", "verdict", "note"]  # fmt: skip
+    """Return the columns of the personas that a reader compares: those of newer deals, as the claims have them."""
+    columns = ["persona", "holdout_gap_won_rate", "holdout_gap_won_rate_low", "holdout_gap_won_rate_high",
+               "holdout_gap_won_rate_found", "holdout_won_with_rate", "holdout_won_without_rate", "holdout_n_with",
+               "p_adjusted", "holdout_p_adjusted", "verdict", "note"]  # fmt: skip
+    personas = personas.assign(holdout_gap_won_rate_found=personas["gap_won_rate_found"])
     return personas.assign(note=[_people(row) for row in personas.to_dict("records")])[columns]
 
 
 def _people(row: dict) -> str:
     """Who a buyer role mostly is, and who else is there, after what must be known of the row."""
     notes = [row["note"]] if row["note"] else []
+    if row["same_as"]:
+        both = f"of deals with either {row['same_as_rate']:.0%} have both"
+        notes.append(f"Nearly the same people as {row['same_as']}: {both}")
     if row["seniority"]:
         notes.append(f"Mostly {row['seniority'].lower()} ({row['seniority_rate']:.0%})")
     if row["also_present"]:

@@ -29,7 +29,8 @@ def estimate_success(
     Retention is that of `value.build_units`: customers followed for 15 months, kept if not churned at month 12.
     `gap_point_rate` is the slope of a linear probability model, one input at a time: the change of retention for one
     point more, robust to unequal variances and clustered by family. The verdict compares the older 60 % of these
-    customers (two-sided, Holm over the inputs) with the newer ones (one-sided).
+    customers (two-sided, Holm over the inputs) with the newer ones (one-sided); whether there are enough to tell is
+    counted in the older part.
 
     Returns
     -------
@@ -52,7 +53,7 @@ def estimate_success(
         return pd.DataFrame(columns=SUCCESS_COLUMNS)
     table["part"] = account_table.build_part(table["family_id"], table["first_opportunity_at"])
     rows = pd.DataFrame([_row(table, name) for name in inputs])
-    enough = rows[["n_kept", "n_left"]].min(axis=1) >= stats.MIN_WON
+    enough = (rows["found_n"] >= stats.MIN_OPPORTUNITIES) & (rows["found_scarce"] >= stats.MIN_WON)
     rows["p_adjusted"] = stats.adjust_holm(rows["p_found"].where(enough))
     rows["hypotheses"] = int(rows["p_adjusted"].notna().sum())
     listed = (rows["p_adjusted"] <= stats.MAX_P).to_numpy()
@@ -64,10 +65,7 @@ def estimate_success(
     thin = rows["verdict"] == "not enough data"
     figures = [name for name in SUCCESS_COLUMNS if name.startswith(("gap_", "kept_", "holdout_gap"))]
     rows[figures] = rows[figures].mask(thin)
-    rows["note"] = [
-        f"{min(row.n_kept, row.n_left)} stayed or left, whichever is fewer; {stats.MIN_WON} needed" if few else ""
-        for row, few in zip(rows.itertuples(), thin, strict=True)
-    ]
+    rows["note"] = [_note(row) if few else "" for row, few in zip(rows.to_dict("records"), thin, strict=True)]
     rows = rows.assign(_p=rows["p_found"]).sort_values(["_p", "attribute"], kind="stable")
     return rows.reindex(columns=SUCCESS_COLUMNS).reset_index(drop=True)
 
@@ -85,6 +83,7 @@ def _row(table: pd.DataFrame, name: str) -> dict:
     old = (known["part"] == "found").to_numpy()
     found, held = (estimate_slope(score[part], kept[part], known["family_id"][part]) for part in (old, ~old))
     is_same = np.sign(found.value) == np.sign(held.value)
+    row |= {"found_n": int(old.sum()), "found_scarce": int(min(kept[old].sum(), (1 - kept[old]).sum()))}
     row |= {"gap_point_rate_found": found.value, "p_found": found.p_value, "holdout_gap_point_rate": held.value}
     row["holdout_p"] = held.p_value / 2 if is_same else 1 - held.p_value / 2
     row["holdout_left"] = (1 - kept[old]).mean() * (~old).sum() if old.any() else 0.0
@@ -127,8 +126,8 @@ def estimate_slope(x, y, cluster) -> stats.Estimate:
 def _judge(row: dict) -> str:
     held = row["holdout_gap_point_rate"]
     return stats.verdict(
-        row["n"],
-        min(row["n_kept"], row["n_left"]),
+        row["found_n"],
+        row["found_scarce"],
         1 + row["gap_point_rate_found"],
         row["p_adjusted"],
         holdout_lift=1 + held,
@@ -136,6 +135,12 @@ def _judge(row: dict) -> str:
         holdout_p_opposite=1 - row["holdout_p"] if row["p_adjusted"] <= stats.MAX_P else 1.0,
         holdout_expected_won=row["holdout_left"],
     )
+
+
+def _note(row: dict) -> str:
+    if row["found_n"] < stats.MIN_OPPORTUNITIES:
+        return f"{row['found_n']} older customers of the {stats.MIN_OPPORTUNITIES} needed"
+    return f"{row['found_scarce']} older ones stayed or left, whichever is fewer; {stats.MIN_WON} needed"
 
 
 def pick_success(success: pd.DataFrame) -> pd.DataFrame:

@@ -7,26 +7,29 @@ import pandas as pd
 from scipy import stats as distributions
 
 from icp_lib import groups, stats
+from icp_lib.formats import format_value
 from icp_lib.rules import is_named
 from icp_lib.schemas import CLAIM_COLUMNS
 from icp_lib.space import PLACEBOS
 
 NOTHING = "No trait can be compared: there are too few best customers, or nothing is known of them."
 FACTS = {
-    "Best": "{n_best} of {n_judged} customers that can be judged; {n_new} are too young",
+    "Best": "{n_best} of {n_judged} customers that can be judged; {unjudged_words}",
     "Judged by": "{basis_words}",
     "Found on": "{n_found_best} best customers of the companies that came first",
     "Checked on": "{n_holdout_best} best customers of the companies that came after",
 }
 SENTENCES = {
-    "confirmed": "**{segment}: {best_rate} of the best customers, {base_rate} of {base}.** Seen again in newer ones: "
-    "{holdout_base_lift} as common ({interval:holdout_base_lift}).",
-    "promising": "{segment}: {best_rate} of the best customers, {base_rate} of {base}. It could still be luck: "
+    "confirmed": "**{segment}: {best_rate} of {n_best} best customers, {base_rate} of {n_base} {base}.** "
+    "Seen again in newer ones: {holdout_base_lift} as common ({interval:holdout_base_lift}).",
+    "promising": "{segment}: {best_rate} of {n_best} best customers, {base_rate} of {n_base} {base}. {luck_words}: "
     "{holdout_base_lift} as common in newer ones ({interval:holdout_base_lift}).",
-    "untested": "{segment}: {best_rate} of the best customers, {base_rate} of {base}. Too few newer ones to check it.",
+    "untested": "{segment}: {best_rate} of {n_best} best customers, {base_rate} of {n_base} {base}. "
+    "Too few newer ones to check it.",
     "contradicted": "{segment} do not hold: {base_lift} as common when found, {holdout_base_lift} in newer ones "
     "({interval:holdout_base_lift}).",
-    "not supported": "{segment}: {best_rate} of the best customers, {base_rate} of {base}. Luck could give that.",
+    "not supported": "{segment}: {best_rate} of {n_best} best customers, {base_rate} of {n_base} {base} when found; "
+    "{newer_words}. Luck could give that.",
     "not enough data": "{note}.",
     "": "{note}",
 }
@@ -40,14 +43,15 @@ RECEIVED = (
     "{n_measured} of {n} have said so."
 )
 PERSON = {
-    "confirmed": "**Where {persona} was there early, {won_with_rate} are won, else {won_without_rate}.** Seen again in "
-    "newer deals.",
-    "promising": "Where {persona} was there early, {won_with_rate} are won, else {won_without_rate}. It could still be "
-    "luck.",
-    "untested": "Where {persona} was there early, {won_with_rate} were won, else {won_without_rate}. Few newer deals.",
+    "confirmed": "**Of newer deals where {persona} was there early, {holdout_won_with_rate} are won, else "
+    "{holdout_won_without_rate}** (n = {holdout_n_with} and {holdout_n_without}). Seen when found, and again in these.",
+    "promising": "Of newer deals where {persona} was there early, {holdout_won_with_rate} are won, else "
+    "{holdout_won_without_rate} (n = {holdout_n_with} and {holdout_n_without}). {luck_words}",
+    "untested": "Where {persona} was there early, {won_with_rate} were won, else {won_without_rate} (n = {n_with} and "
+    "{n_without}). Too few newer deals to check it.",
     "contradicted": "That deals with {persona} there early end otherwise does not hold in newer ones.",
     "not enough data": "Of {persona} there is too little to say: {note}.",
-    "": "Whoever was there early: the deals ended alike, as far as this data can tell.",
+    "": "Whoever was there early: in newer deals nobody makes a difference that this data can tell.",
 }
 MAP = {
     "best_rate": "Best customers", "other_rate": "Other customers", "churned_rate": "Customers who left",
@@ -79,8 +83,29 @@ def pick_answers(traits: pd.DataFrame, labels: pd.DataFrame, most: int = 4) -> p
     out = rows[rows["verdict"] != "not supported"].head(most)
     rows = out if len(out) else rows.head(2)
     if len(rows):
-        return rows
+        newer = [f"{format_value(lift, 'base_lift')} as common in newer ones" if lift == lift else "no newer ones"
+                 for lift in rows["holdout_base_lift"]]  # fmt: skip
+        part = np.where(rows["p_adjusted"] <= stats.MAX_P, "In newer ones it", "Where it was found, it")
+        luck = [f"{each} could still be luck" for each in part]
+        ends = [f"{name}_{end}" for name in ("best_rate", "base_rate") for end in ("low", "high")]
+        return rows.drop(columns=ends).assign(newer_words=newer, luck_words=luck)  # both shares with the same digits
     return pd.DataFrame({"verdict": [None], "note": [labels["note"].iloc[0] or NOTHING]})
+
+
+def say_newer(lifts: pd.DataFrame) -> pd.DataFrame:
+    """Return one row that says which of the traits drawn reversed in newer companies, and which lost half and more."""
+    rows = lifts[(lifts["base_lift"] > 0) & (lifts["holdout_base_lift"] > 0)] if len(lifts) else lifts
+    if len(rows) == 0:
+        return pd.DataFrame([{"newer_words": "No trait can be compared in newer companies."}])
+    then, now = np.log(rows["base_lift"].astype(float)), np.log(rows["holdout_base_lift"].astype(float))
+    is_reversed = then * now < 0
+    is_halved = ~is_reversed & (now.abs() <= then.abs() / 2)
+    words = []
+    for flags, what in ((is_reversed, "reversed in newer companies"), (is_halved, "lost half or more of it")):
+        names = f" ({'; '.join(rows.loc[flags, 'segment'])})" if flags.any() else ""
+        words.append(f"{int(flags.sum()) or 'none'} {what}{names}")
+    text = f"Of the {len(rows)} that some of the best have in both parts, {' and '.join(words)}."
+    return pd.DataFrame([{"newer_words": text}])
 
 
 def pick_lifts(traits: pd.DataFrame, against: str = "market", most: int = 10) -> pd.DataFrame:
@@ -113,18 +138,29 @@ def pick_map(traits: pd.DataFrame, most: int = 12) -> pd.DataFrame:
         segment=("segment", "first"), best_rate=("best_rate", "first"), p_value=("p_value", "min")
     )
     table = least.merge(wide, on=["attribute", "level"]).sort_values(["p_value", "attribute", "level"], kind="stable")
-    table = table.head(most)
+    table = table.head(most).merge(_count_groups(able), on=["attribute", "level"])
     table["_apart"] = table["best_rate"] - table["market_rate"]
     table = table.sort_values(["_apart", "segment"], ascending=[False, True], kind="stable", ignore_index=True)
-    return table.reindex(columns=["attribute", "level", "segment", *MAP])
+    return table.reindex(columns=["attribute", "level", "segment", *MAP, "n_words"])
+
+
+def _count_groups(able: pd.DataFrame) -> pd.DataFrame:
+    """How many companies stand behind the shares of each level, in words."""
+    sizes = able.pivot_table(index=["attribute", "level"], columns="against", values="n_base")
+    best = able.groupby(["attribute", "level"])["n_best"].first().rename("best")
+    table = sizes.join(best).reset_index()
+    names = {key.removesuffix("_rate"): words for key, words in MAP.items()}
+    table["n_words"] = [", ".join(f"{int(row[key]):,} {words.lower()}" for key, words in names.items()
+                        if row.get(key, 0) == row.get(key, 0)) for row in table.to_dict("records")]  # fmt: skip
+    return table[["attribute", "level", "n_words"]]
 
 
 def pick_nearest(traits: pd.DataFrame, most: int = 3) -> pd.DataFrame:
-    """Return, for every base but the market, the levels that differ most from it: both shares, and how sure it is."""
+    """Return, for every base but the market, the levels that differ most; no verdict, as nothing is claimed of them."""
     parts = [_judged(traits, base).sort_values(["p_value", "attribute", "level"], kind="stable").head(most)
              for base in traits["against"].unique() if base != "market"]  # fmt: skip
     columns = ["segment", "base", "best_rate", "base_rate", "gap_base_rate", "gap_base_rate_low", "gap_base_rate_high",
-               "n_base", "p_adjusted", "verdict", "note"]  # fmt: skip
+               "n_best", "n_base", "p_adjusted", "note"]  # fmt: skip
     if not parts:
         return pd.DataFrame(columns=columns)
     return pd.concat(parts)[columns].reset_index(drop=True)
@@ -138,13 +174,21 @@ def pick_selected(selected: pd.DataFrame) -> pd.DataFrame:
     return selected.assign(verdict=verdict, note=f"{note}." if note else "")
 
 
-def pick_attributes(selection: pd.DataFrame) -> pd.DataFrame:
-    """Return the attributes in the order in which they joined, then those that did not; made-up ones among them."""
+def pick_attributes(selection: pd.DataFrame, traits: pd.DataFrame) -> pd.DataFrame:
+    """Return the attributes in the order in which they joined, then those that did not; made-up ones among them.
+
+    The information value against the market, and what luck alone adds to it, stand beside each.
+    """
+    market = traits[traits["against"] == "market"]
+    items = market.assign(attribute=market["attribute"] + ": " + market["level"].astype(str))
+    known = pd.concat([market, items]).drop_duplicates("attribute").set_index("attribute")
     words = selection["verdict"].where(
         selection["verdict"] != "says the same", "says the same as " + selection["says_same_as"].astype(str)
     )
-    columns = ["attribute", "finding", "n_levels", "p_alone_adjusted", "p_adjusted", "note"]
-    return selection.assign(finding=words)[columns]
+    columns = ["attribute", "finding", "n_levels", "p_alone_adjusted", "p_adjusted", "information_value",
+               "information_bias", "note"]  # fmt: skip
+    values = {name: selection["attribute"].map(known[name]).astype(float).round(3) for name in columns[5:7]}
+    return selection.assign(finding=words, **values)[columns]
 
 
 def list_limits(traits: pd.DataFrame, most: int = 8) -> pd.DataFrame:
@@ -154,20 +198,39 @@ def list_limits(traits: pd.DataFrame, most: int = 8) -> pd.DataFrame:
         "promising": "newer best customers differ from the market beyond luck, the same way: then confirmed",
         "untested": "fifteen best customers among newer companies: then checked",
         "contradicted": "newer best customers differ from the market the first way again",
-        "not supported": "a difference that luck could not give, among so many traits",
     }
     rows = _by_verdict(_judged(traits)).head(most)
+    changes = [words.get(row["verdict"]) or _say_needed(row) for row in rows.to_dict("records")]
     columns = ["segment_id", "segment", "holdout_base_lift", "holdout_base_lift_low", "holdout_base_lift_high",
                "holdout_base_lift_found", "would_change", "verdict"]  # fmt: skip
     return rows.assign(
-        would_change=rows["verdict"].map(words), holdout_base_lift_found=_on_axis(rows["base_lift"])
+        would_change=changes, holdout_base_lift_found=_on_axis(rows["base_lift"])
     )[columns].reset_index(drop=True)  # fmt: skip
 
 
+def _say_needed(row: dict) -> str:
+    """The ratio at which a trait of this base rate would be confirmed in four of five such comparisons."""
+    n = f"{int(row['n_best']):,} best customers and {int(row['holdout_n_best'] or 0):,} newer ones"
+    lift = _smallest_lift(row["base_rate"], _sizes(row), is_less=row["base_lift"] < 1)
+    if np.isnan(lift):
+        return f"more best customers: with {n} no ratio would be confirmed"
+    side = "less" if row["base_lift"] < 1 else "more"
+    return f"{format_value(lift, 'base_lift')} or {side} among {n}: then most likely confirmed"
+
+
 def pick_people(personas: pd.DataFrame) -> pd.DataFrame:
-    """Return the personas that say something, at most two, else one row that stands for all."""
-    told = personas[~personas["verdict"].isin(["not supported", "not enough data"])].head(2)
-    return told if len(told) else personas.head(1).assign(verdict=None)
+    """Return the personas that say something, at most two, of the same people one; else one row for all."""
+    told = _tell_apart(personas[~personas["verdict"].isin(["not supported", "not enough data"])]).head(2)
+    if told.empty:
+        return personas.head(1).assign(verdict=None)
+    # Beyond luck where found, or beyond luck in newer deals alone: never both, or it would be confirmed.
+    part = np.where(told["p_adjusted"] <= stats.MAX_P, "In newer deals it", "Where it was found, it")
+    return told.assign(luck_words=[f"{each} could still be luck." for each in part])
+
+
+def _tell_apart(personas: pd.DataFrame) -> pd.DataFrame:
+    """Leave out personas that are nearly the same people as one that is kept."""
+    return personas[~(personas["same_as"].isin(personas["persona"]) & (personas["same_as"] != ""))]
 
 
 def build_claims(
@@ -184,7 +247,7 @@ def build_claims(
 
 def _claim_personas(personas: pd.DataFrame) -> pd.DataFrame:
     """Claims of the personas that say something."""
-    top = personas[personas["verdict"].isin(["confirmed", "promising", "untested", "contradicted"])]
+    top = _tell_apart(personas[personas["verdict"].isin(["confirmed", "promising", "untested", "contradicted"])])
     side = np.where(top["gap_won_rate_found"] > 0, "more", "less")
     words = [f"Where {row.persona} was there by day 30, deals are won {each} often." for row, each in
              zip(top.itertuples(), side, strict=True)]  # fmt: skip
@@ -197,7 +260,7 @@ def _claim_personas(personas: pd.DataFrame) -> pd.DataFrame:
             "estimate": top["holdout_gap_won_rate"],
             "conf_low": top["holdout_gap_won_rate_low"],
             "conf_high": top["holdout_gap_won_rate_high"],
-            "n": top["n_with"],
+            "n": top["holdout_n_with"],
             "hypotheses": top["hypotheses"],
             "estimate_found": top["gap_won_rate_found"],
             "p_adjusted": top["p_adjusted"],
@@ -258,26 +321,40 @@ def estimate_seen(traits: pd.DataFrame) -> pd.DataFrame:
     if rows.empty:
         return pd.DataFrame(columns=columns)
     first = rows.iloc[0]
-    sizes = [(int(first["n_best"]), int(first["n_base"]), 0.025 / max(1, int(first["hypotheses"]))),
-             (int(first["holdout_n_best"] or 0), int(first["holdout_n_base"] or 0), 0.05)]  # fmt: skip
+    sizes = _sizes(first)
     table = []
     for share in SHARES:
-        needed = [_critical(share, *size) for size in sizes]
-        lifts = np.arange(1.0, 1 / share + 0.005, _FACTOR - 1)
-        chance = np.prod(
-            [distributions.binom.sf(least - 1, size[0], np.minimum(1.0, share * lifts))
-             for least, size in zip(needed, sizes, strict=True)], axis=0,
-        )  # fmt: skip
-        enough = np.flatnonzero(chance >= 0.8)
-        lift = lifts[enough[0]] if len(enough) else np.nan
-        note = "" if len(enough) else "However common, it would not have been confirmed"
+        lift = _smallest_lift(share, sizes)
+        note = "" if lift == lift else "However common, it would not have been confirmed"
         table.append([share, lift, sizes[0][0], sizes[1][0], sizes[0][1], int(first["hypotheses"]), note])
     return pd.DataFrame(table, columns=columns)
 
 
-def _critical(share: float, n_best: int, n_base: int, alpha: float) -> int:
-    """Return how many of the best must have a trait of that base rate for Fisher's test to reach alpha."""
+def _sizes(row) -> list[tuple[int, int, float]]:
+    """Best customers, those compared with, and the one-sided level, where found and in newer ones."""
+    newer = (int(row[name]) if row[name] == row[name] else 0 for name in ("holdout_n_best", "holdout_n_base"))
+    return [(int(row["n_best"]), int(row["n_base"]), 0.025 / max(1, int(row["hypotheses"]))), (*newer, 0.05)]
+
+
+def _smallest_lift(share: float, sizes: list[tuple[int, int, float]], is_less: bool = False) -> float:
+    """Return the ratio nearest to 1 that both tests would see with 80 % probability; NaN where none would be."""
+    if not 0 < share < 1:
+        return np.nan
+    lifts = np.arange(1.0, 1 / share + 0.005, _FACTOR - 1) if not is_less else np.arange(1.0, -0.005, 1 - _FACTOR)
+    chance = np.ones(len(lifts))
+    for n_best, n_base, alpha in sizes:
+        count, rate = _critical(share, n_best, n_base, alpha, is_less), np.clip(share * lifts, 0.0, 1.0)
+        law = distributions.binom
+        chance *= law.cdf(count, n_best, rate) if is_less else law.sf(count - 1, n_best, rate)
+    enough = np.flatnonzero(chance >= 0.8)
+    return max(0.0, lifts[enough[0]]) if len(enough) else np.nan
+
+
+def _critical(share: float, n_best: int, n_base: int, alpha: float, is_less: bool = False) -> int:
+    """Return how many of the best must have a trait of that base rate (at most, if less) for Fisher's test at alpha."""
     held, counts = round(share * n_base), np.arange(n_best + 1)
+    if is_less:
+        return int((distributions.hypergeom.cdf(counts, n_best + n_base, held + counts, n_best) <= alpha).sum()) - 1
     p = distributions.hypergeom.sf(counts - 1, n_best + n_base, held + counts, n_best)
     return int(np.argmax(p <= alpha)) if (p <= alpha).any() else n_best + 1
 

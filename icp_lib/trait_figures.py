@@ -26,7 +26,7 @@ from icp_lib.formats import column_name, format_interval, format_value, is_missi
 from icp_lib.marks import nice_scale
 from icp_lib.sentences import fill
 
-_APART, _COIN = 0.2, 0.5
+_APART, _GUESS = 0.2, 0.5
 
 
 def plot_lifts(
@@ -51,7 +51,9 @@ def plot_lifts(
     check_columns(frame, ["segment", "base_lift", "best_rate", "base_rate", "base"], "plot_lifts")
     rows = frame.to_dict("records")
     first = max(rows, key=lambda row: _strength(row))
-    finding = fill(first, title or _lifts_title(first))
+    # Without their ranges both shares have the same digits.
+    plain = {key: value for key, value in first.items() if not key.startswith(("best_rate_", "base_rate_"))}
+    finding = fill(plain, title or _lifts_title(first))
     drawn = [row[key] for row in rows for key in ("base_lift", "holdout_base_lift") if not is_missing(row[key])]
     scale = nice_scale([min(max(value, 1 / 8), 8) for value in drawn if value > 0], "ratio")
     alt = (
@@ -78,7 +80,8 @@ def _strength(row: dict) -> float:
 def _lifts_title(row: dict) -> str:
     if row["verdict"] in ("confirmed", "promising", "untested", "contradicted"):
         return "{segment}: {best_rate} of the best customers, {base_rate} of {base}"
-    return "No trait stands out beyond luck; nearest: {segment}, {best_rate} of the best and {base_rate} of {base}"
+    newer = ", {holdout_base_lift} in newer ones" if not is_missing(row["holdout_base_lift"]) else ""
+    return "No trait stands out beyond luck; nearest: {segment}, {base_lift} as common when found" + newer
 
 
 def _draw_lifts(rows: list[dict], scale: tuple, is_narrow: bool) -> str:
@@ -129,7 +132,7 @@ def plot_heat(
     columns : dict
         Column -> the group's name above it; the first is the best customers.
     title : str, optional
-        Template filled from the row where the first two columns differ most; else made from the data.
+        Template filled from the row where the best differ most from a group other than the last; else made from it.
 
     Returns
     -------
@@ -140,9 +143,10 @@ def plot_heat(
     shown = {key: words for key, words in columns.items() if key in frame and frame[key].notna().any()}
     check_columns(frame, ["segment", *shown], "plot_heat")
     rows, keys = frame.to_dict("records"), list(shown)
-    last = keys[-1]
-    most = max(rows, key=lambda row: abs(_or_zero(row[keys[0]]) - _or_zero(row[last])))
-    shares = (f"{format_value(most[key], key)} of {shown[key].lower()}" for key in (keys[0], last))
+    # The last group is the market, which the figure of the lifts is about.
+    pairs = [(row, key) for row in rows for key in keys[1:-1] or keys[-1:] if not is_missing(row[key])]
+    most, other = max(pairs, key=lambda pair: abs(_or_zero(pair[0][keys[0]]) - pair[0][pair[1]]), default=(rows[0], ""))
+    shares = (f"{format_value(most[key], key)} of {shown[key].lower()}" for key in (keys[0], other) if key)
     finding = fill(most, title) if title else f"{most['segment']}: {', '.join(shares)}"
     return Chart(
         name=name,
@@ -219,16 +223,16 @@ def plot_curve(
     taken = [row for row in rows if row["is_selected"] and row["step"] > 0]
     end = taken[-1] if taken else rows[0]
     value = format_interval(end["estimate"], end["conf_low"], end["conf_high"], metric)
-    n = "1 attribute tells" if len(taken) == 1 else f"{len(taken)} attributes tell"
+    n = "1 attribute ranks" if len(taken) == 1 else f"{len(taken)} attributes rank"
     words = (
-        f"{n} the best from the others among newer accounts with {value}, where a coin has 0.5"
+        f"{n} a newer best customer above another company {value} of the time; guessing has 0.5"
         if taken
         else "No attribute is taken; adding the next ones anyway would not tell the best among newer accounts"
     )
     return Chart(
         name=name,
         title=fill(end, title) if title else words,
-        subtitle=f"{column_name(metric)} among newer accounts, one more attribute at every step; filled = taken",
+        subtitle="How often a newer best customer ranks above another company, by attributes known; filled = taken",
         caption=fill(end, caption),
         alt=f"Line chart: {column_name(metric).lower()} of newer accounts over {len(rows) - 1} steps. {words}.",
         **draw_both(_draw_curve, rows, metric),
@@ -245,7 +249,7 @@ def _draw_curve(rows: list[dict], metric: str, is_narrow: bool) -> str:
     ticks = [tick / 10 for tick in range(round(low * 10), round(high * 10) + 1)]
     scale = (low, high, ticks, False)
     set_scale(axes, scale, metric, None)
-    draw_reference(axes, _COIN, len(rows), "a coin", is_narrow)
+    draw_reference(axes, _GUESS, len(rows), "guessing", is_narrow)
     if not is_narrow:
         axes.plot([row["estimate"] for row in rows], range(len(rows)), color=LIGHT["rule"], lw=1.2)
     for i, row in enumerate(rows):

@@ -63,11 +63,12 @@ def label_accounts(
     Returns
     -------
     DataFrame
-        The rows of `accounts` and: `group` (best, other, new, churned, lost, lost_timing or market: each account is in
-        one; new are customers too young to be judged; lost_timing lost only because the time was wrong), `is_best`,
-        `is_modelled` (judged: has an outcome that is old enough), `has_churned`, `value_12`, `basis` (a key of BASES),
-        the two placebos, and `part` anew: `accounts.build_part` over the judged accounts alone, missing for others.
-        Its older part lies within the older part of all accounts.
+        The rows of `accounts` and: `group` (best, other, new, unknown, churned, lost, lost_timing or market: each
+        account is in one; new are customers too young to be judged; unknown are old enough, but what they brought is
+        not known, as of those won before the revenue table begins; lost_timing lost only because the time was wrong),
+        `is_best`, `is_modelled` (judged: has an outcome that is old enough), `has_churned`, `value_12`, `basis` (a key
+        of BASES), the two placebos, and `part` anew: `accounts.build_part` over the judged accounts alone, missing for
+        others; what is newer among all accounts is held out here too, so its older part lies within that of all.
 
     Raises
     ------
@@ -83,19 +84,24 @@ def label_accounts(
     else:
         known = values.where(customer)
         is_best = ((known.rank(ascending=False, pct=True) <= BEST_SHARE) & (known > 0)).to_numpy()
-    is_new = customer & ~is_best & values.isna().to_numpy() & (basis not in ("list", "won"))
+    is_unknown = customer & ~is_best & values.isna().to_numpy() & (basis not in ("list", "won"))
+    year_ago = pd.Timestamp(cutoff) - pd.DateOffset(months=12)
+    is_new = is_unknown & waits & (accounts["first_won_at"] > year_ago).to_numpy()
     customers = build_customers(accounts, opportunities, revenue, cutoff)
     left = customers.loc[customers["churned_at"].notna(), "account_id"]
     is_churned = accounts["account_id"].isin(left).to_numpy()
     lost, timing, closed_at = _lost(accounts, opportunities)
-    is_old = closed_at <= pd.Timestamp(cutoff) - pd.DateOffset(months=12 if waits else 0)
+    is_old = closed_at <= (year_ago if waits else pd.Timestamp(cutoff))
     group = np.select(
-        [is_best, is_new, customer & is_churned, customer, timing, lost],
-        ["best", "new", "churned", "other", "lost_timing", "lost"],
+        [is_best, is_new, is_unknown, customer & is_churned, customer, timing, lost],
+        ["best", "new", "unknown", "churned", "other", "lost_timing", "lost"],
         "market",
     )
     is_modelled = is_best | (is_old.to_numpy() & np.isin(group, ["churned", "other", "lost_timing", "lost"]))
-    part = account_table.build_part(accounts["family_id"], accounts["first_opportunity_at"].where(is_modelled))
+    opened = accounts["first_opportunity_at"]
+    part = account_table.build_part(accounts["family_id"], opened.where(is_modelled))
+    is_newer = account_table.build_part(accounts["family_id"], opened) == "held_out"
+    part = part.mask(is_newer & part.notna(), "held_out")
     placebos = {name: draws.placebo_levels(accounts["account_id"], n) for name, n in PLACEBOS.items()}
     return accounts.assign(
         group=group, is_best=is_best, is_modelled=is_modelled, has_churned=is_churned, value_12=values, basis=basis,
@@ -141,20 +147,26 @@ def estimate_first_year(
     Returns
     -------
     Series of float, shape (n_accounts,)
-        NaN for accounts that were not won at least 12 months before as-of, for those won before the first month of
-        `revenue`, and for those without any revenue row.
+        Won, but without any revenue row: 0. NaN for accounts that were not won at least 12 months before as-of and
+        for those whose first year is not inside the months of `revenue`. Where fewer than half of the others have a
+        row, the table does not cover the customers, and those without a row are NaN too.
     """
     if revenue.empty:
         return pd.Series(np.nan, accounts.index)
     won_at = accounts["first_won_at"]
     won_month = (won_at + (pd.Timestamp(cutoff).round("D") - pd.Timestamp(cutoff))).dt.to_period("M").dt.to_timestamp()
-    is_seen = (won_at <= pd.Timestamp(cutoff) - pd.DateOffset(months=12)) & (won_month >= revenue["month"].min())
+    last = revenue["month"].max() - pd.DateOffset(months=10)  # the month of as-of may not be billed yet
+    is_seen = (won_at <= pd.Timestamp(cutoff) - pd.DateOffset(months=12)) & won_month.between(
+        revenue["month"].min(), last
+    )
     start = revenue["account_id"].map(won_month.set_axis(accounts["account_id"]))
     age = (revenue["month"].dt.year - start.dt.year) * 12 + revenue["month"].dt.month - start.dt.month
     margin = revenue["gross_margin"].fillna(revenue["revenue"] * gross_margin_rate)
     margin = margin - revenue["support_cost"].fillna(0.0) - revenue["onboarding_cost"].fillna(0.0)
     total = margin.where(age.between(0, 11), 0.0).groupby(revenue["account_id"]).sum()
-    return accounts["account_id"].map(total).where(is_seen).astype(float)
+    values = accounts["account_id"].map(total).where(is_seen).astype(float)
+    is_covered = values.notna().sum() >= is_seen.sum() / 2
+    return values.mask(is_seen & values.isna(), 0.0) if is_covered else values
 
 
 def _signed(accounts: pd.DataFrame, opportunities: pd.DataFrame, gross_margin_rate: float) -> pd.Series:
@@ -208,20 +220,26 @@ def build_trait_levels(
 def describe_labels(labelled: pd.DataFrame) -> pd.DataFrame:
     """Return one row that says who is best: counts, what they were judged by, and what a reader must know of it.
 
-    Columns: n_best, n_judged (customers), n_new (too young to be judged), n_found_best, n_holdout_best, n_churned_best,
-    value_12 (of the last one that is best), basis_words, note.
+    Columns: n_best, n_judged (customers), n_new (too young to be judged), n_unknown (what they brought is not known),
+    n_found_best, n_holdout_best, n_churned_best, value_12 (of the last one that is best), basis_words, unjudged_words,
+    note.
     """
     best, basis = labelled[labelled["is_best"]], labelled["basis"].iloc[0] if len(labelled) else "won"
     customers = labelled["is_customer"].astype(bool)
+    n_new, n_unknown = (int((labelled["group"] == group).sum()) for group in ("new", "unknown"))
+    words = [f"{n_new:,} {'is' if n_new == 1 else 'are'} too young"] if n_new or not n_unknown else []
+    words += [f"of {n_unknown:,} the first year is not known"] if n_unknown else []
     row = {
         "n_best": len(best),
-        "n_judged": int((customers & (labelled["group"] != "new")).sum()),
-        "n_new": int((labelled["group"] == "new").sum()),
+        "n_judged": int((customers & ~labelled["group"].isin(["new", "unknown"])).sum()),
+        "n_new": n_new,
+        "n_unknown": n_unknown,
         "n_found_best": int((best["part"] == "found").sum()),
         "n_holdout_best": int((best["part"] == "held_out").sum()),
         "n_churned_best": int(best["has_churned"].sum()),
         "value_12": best["value_12"].min() if basis in ("first year", "signed") else np.nan,
         "basis_words": BASES[basis],
+        "unjudged_words": ", ".join(words),
         "note": ""
         if len(best)
         else "No customer can be called best yet: none is old enough, or all have the same value",

@@ -36,6 +36,20 @@ def test_paid_is_the_year_that_ends_with_the_last_answer():
     assert table.loc["c"].isna().all() and "d" not in table.index
 
 
+def test_one_invoice_a_year_is_a_years_price():
+    yearly = pd.DataFrame({"account_id": "a", "month": MONTHS[[2, 14]], "revenue": 12_000.0})
+    rest = REVENUE[REVENUE["account_id"] == "b"].assign(account_id="c")
+    told = SURVEYS[SURVEYS["account_id"] == "a"].tail(1)
+    for months, surveys in ((yearly, SURVEYS.head(0)), (yearly.head(1), SURVEYS.head(0)), (yearly, told.assign(
+            answered_at=pd.Timestamp("2026-05-05")))):  # fmt: skip
+        revenue = pd.concat([months, rest, REVENUE[REVENUE["account_id"] == "a"].assign(account_id="b")])
+        table = best_customers.estimate_received(LABELLED, revenue, surveys).set_index("account_id")
+        assert table.loc["a", "paid"] == 12_000.0
+        assert table.loc["c", "paid"] == 90.0  # paid three months and left: what a year brought
+    table = best_customers.estimate_received(LABELLED, yearly, told).set_index("account_id")
+    assert np.isnan(table.loc["a", "paid"])  # ten months after one invoice nobody can say
+
+
 def test_the_ten_best_are_flagged_below_two_and_described_in_words():
     levels = build_levels(LABELLED.assign(part="found"), {"industry": {}})
     table = best_customers.rank_best(LABELLED, received().reset_index(), levels)
@@ -44,7 +58,7 @@ def test_the_ten_best_are_flagged_below_two_and_described_in_words():
     assert table["is_below_target"].tolist() == [False, True]
     assert table["note"].tolist() == ["", "Below two: gets too little for the price"]
     assert table["has_churned"].tolist() == [True, False]
-    assert list(best_customers.pick_best(table)) == ["segment", "account_id", "paid", "value_received",
+    assert list(best_customers.pick_best(table)) == ["account", "description", "paid", "value_received",
                                                      "received_ratio", "value_12", "has_churned", "note"]  # fmt: skip
 
 

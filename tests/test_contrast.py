@@ -171,6 +171,40 @@ def test_what_could_have_been_seen_is_seen_in_four_of_five_worlds():
     assert 0.7 < hits.mean() < 0.9
 
 
+def test_what_a_trait_needs_is_a_number_that_is_confirmed_where_it_is_true():
+    """The ratio that `list_limits` names, more and less common, in 400 worlds through the same two tests."""
+    rng, sizes = np.random.default_rng(6), [(300, 2000, 0.025 / 20), (200, 900, 0.05)]
+    for is_less, side in ((False, "p_above"), (True, "p_below")):
+        lift = trait_answers._smallest_lift(0.3, sizes, is_less)
+        assert lift < 1 if is_less else lift > 1
+        hits = np.ones(400, bool)
+        for n_best, n_base, alpha in sizes:
+            found = contrast.compare_rates(rng.binomial(n_best, 0.3 * lift, 400), np.full(400, n_best), 1.0,
+                                           rng.binomial(n_base, 0.3, 400), np.full(400, n_base), 1.0)  # fmt: skip
+            hits &= (found[side] <= alpha).to_numpy()
+        assert 0.7 < hits.mean() < 0.9
+    limits = trait_answers.list_limits(estimate(company(n=1500)))["would_change"]
+    assert limits.nunique() > 1 and limits.str.contains("best customers").all()
+
+
+def test_traits_that_reversed_or_halved_are_named():
+    lifts = pd.DataFrame({"segment": ["Up", "Down", "Half", "Same"], "base_lift": [1.5, 0.5, 2.0, 2.0],
+                          "holdout_base_lift": [0.7, 1.2, 1.3, 1.9]})  # fmt: skip
+    words = trait_answers.say_newer(lifts)["newer_words"].iloc[0]
+    assert words == ("Of the 4 that some of the best have in both parts, 2 reversed in newer companies (Up; Down) and "
+                     "1 lost half or more of it (Half).")  # fmt: skip
+    assert trait_answers.say_newer(lifts.head(0))["newer_words"].iloc[0].startswith("No trait")
+
+
+def test_a_trait_that_none_of_the_best_has_is_said_so_and_only_the_market_has_verdicts():
+    frame = company(n=800).assign(n_opportunities=1)
+    frame["kind"] = frame["kind"].mask(frame["is_best"] & (frame["kind"] == "C"), "B")
+    levels = build_levels(frame, {"kind": {}})
+    moved = contrast.compare_quarters(frame, frame, levels, [each.segment_id for _, _, each in levels], n_draws=50)
+    assert set(moved["note"]) == {"", "None among the best a quarter ago and now"}
+    assert "verdict" not in trait_answers.pick_nearest(estimate(frame))
+
+
 def test_the_levels_are_those_of_the_page():
     frame = company(n=300)
     levels = traits.build_trait_levels(frame, {"kind": {}})

@@ -80,9 +80,35 @@ def test_a_role_that_goes_with_a_win_is_confirmed_and_gives_claims():
     table = personas.estimate_personas(personas.build_landmark(*world(1500, 0.6, 0.25, 1), CUTOFF))
     owner = table[table["persona"] == "Owner"].iloc[0]
     assert owner["verdict"] == "confirmed" and owner["gap_won_rate_low"] > 0.15
+    rates = owner["holdout_won_with_rate"] - owner["holdout_won_without_rate"]
+    assert rates == pytest.approx(owner["holdout_gap_won_rate"])
     assert owner["won_with_rate"] - owner["won_without_rate"] == pytest.approx(owner["gap_won_rate"])
     claims = trait_answers.build_claims(pd.DataFrame(columns=contrast.TRAIT_COLUMNS), table)
-    assert "Where Owner was there by day 30, deals are won more often." in set(claims["claim"])
+    # Owner and Head are the same contacts: said once, with the figure and the n of the table.
+    assert claims["claim"].iloc[0] == "Where Owner was there by day 30, deals are won more often."
+    assert not claims["claim"].str.contains("Head").any()
+    shown = personas.pick_personas(table).set_index("persona").loc["Owner"]
+    assert claims["estimate"].iloc[0] == shown["holdout_gap_won_rate"]
+    assert claims["n"].iloc[0] == shown["holdout_n_with"] < owner["n_with"]
+    head = personas.pick_personas(table).set_index("persona").loc["Head", "note"]
+    assert head == "Nearly the same people as Owner: of deals with either 100% have both"
+
+
+def row(**figures):
+    """A persona that was found, where newer deals are tried."""
+    return {"found_n": 400, "found_won": 90, "found_won_without": 90, "lift_found": 1.4, "p_adjusted": 0.002,
+            "holdout_lift": 1.01, "holdout_p_value": 0.47, "holdout_p_adjusted": 0.47, "holdout_won": 60.0,
+            **figures}  # fmt: skip
+
+
+def test_newer_deals_that_show_nothing_are_no_sign_of_the_same_direction():
+    assert personas._judge(row()) == "not supported"
+    assert personas._judge(row(holdout_lift=1.1, holdout_p_value=0.2, holdout_p_adjusted=0.2)) == "promising"
+    assert personas._judge(row(holdout_lift=1.3, holdout_p_value=0.01, holdout_p_adjusted=0.01)) == "confirmed"
+    told = pd.DataFrame({"persona": ["Owner", "Buyer"], "verdict": "promising", "p_adjusted": [0.002, 0.3],
+                         "same_as": ""})  # fmt: skip
+    words = trait_answers.pick_people(told)["luck_words"].tolist()
+    assert words == ["In newer deals it could still be luck.", "Where it was found, it could still be luck."]
 
 
 def test_where_nothing_goes_with_a_win_hardly_anything_is_said():

@@ -53,9 +53,20 @@ def test_few_customers_print_no_figure_and_no_scores_no_rows():
     accounts, opportunities, revenue = company(30)
     table = success.estimate_success(accounts, opportunities, revenue, CUTOFF)
     assert (table["verdict"] == "not enough data").all() and table["gap_point_rate"].isna().all()
-    assert table["note"].str.contains("stayed or left, whichever is fewer; 15 needed").all()
+    assert table["note"].str.contains("18 older customers of the 50 needed").all()
     none = success.estimate_success(
         accounts.drop(columns=["fit_technical", "fit_cultural"]), opportunities, revenue, CUTOFF
     )
     assert none.empty and list(none) == success.SUCCESS_COLUMNS
     assert success.estimate_success(accounts, opportunities, revenue.head(0), CUTOFF).empty
+
+
+def test_the_gate_counts_the_older_part_where_it_was_found():
+    """A fifth leave: of 90 customers enough do in all, but too few of the older ones; of 200 enough of both."""
+    rows = {}
+    for n in (90, 200):
+        table = success.estimate_success(*company(n, slope=0.4, seed=3), CUTOFF)
+        rows[n] = table.set_index("attribute").loc["fit_technical"]
+    assert rows[90]["n_left"] >= 15 and rows[90]["verdict"] == "not enough data"
+    assert "older ones stayed or left, whichever is fewer; 15 needed" in rows[90]["note"]
+    assert rows[200]["verdict"] != "not enough data"

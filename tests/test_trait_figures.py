@@ -39,7 +39,16 @@ def test_the_lifts_are_titled_by_the_finding_and_drawn_twice():
 
 def test_where_nothing_stands_out_the_title_says_so():
     chart = trait_figures.plot_lifts(LIFTS.assign(verdict="not supported"))
-    assert chart.title.startswith("No trait stands out beyond luck; nearest: Road freight companies, 54% of the best")
+    assert chart.title == (
+        "No trait stands out beyond luck; nearest: Road freight companies, 1.6× as common when found, "
+        "1.5× in newer ones"
+    )
+
+
+def test_both_shares_of_a_title_have_the_same_digits():
+    ends = {"best_rate_low": 0.42, "best_rate_high": 0.65, "base_rate_low": 0.314, "base_rate_high": 0.351}
+    chart = trait_figures.plot_lifts(LIFTS.assign(**ends, base_rate=0.332))
+    assert chart.title == "Road freight companies: 54% of the best customers, 33% of prospects"
 
 
 def test_the_map_prints_every_number_and_leaves_out_a_group_without_any():
@@ -48,12 +57,15 @@ def test_the_map_prints_every_number_and_leaves_out_a_group_without_any():
     for words in ("50%", "10%", "20%", "–", "market"):
         assert f">{words}<" in chart.svg
     assert "Other" not in chart.svg
+    other = trait_figures.plot_heat(HEAT.assign(other_rate=[0.4, 0.3]), trait_answers.MAP)
+    assert other.title == "Yards: 10% of best customers, 30% of other customers"  # the market has the first figure
 
 
 def test_the_curve_says_how_many_are_taken():
     chart = trait_figures.plot_curve(CURVE)
     assert chart.title == (
-        "1 attribute tells the best from the others among newer accounts with 0.62 (0.55 to 0.69), where a coin has 0.5"
+        "1 attribute ranks a newer best customer above another company 0.62 (0.55 to 0.69) of the time; "
+        "guessing has 0.5"
     )
     assert "0.62 (0.55 to 0.69)" in chart.svg and "+ Industry" in chart.svg and "taken" in chart.svg
     none = trait_figures.plot_curve(CURVE.assign(is_selected=[True, False, False]))

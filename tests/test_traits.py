@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from companies import CUTOFF, build_frames
 
-from icp_lib import traits
+from icp_lib import accounts, traits
 from icp_lib.checks import DataError
 from icp_lib.settings import trait_roles
 
@@ -76,6 +76,51 @@ def test_best_is_the_top_fifth_of_those_old_enough_and_the_young_are_not_judged(
     assert labelled.loc[labelled["is_modelled"], "part"].notna().all()
     assert labelled.loc[~labelled["is_modelled"], "part"].isna().all()
     assert (labelled["basis"] == "first year").all()
+
+
+def test_who_never_paid_is_worth_nothing_and_who_was_won_before_the_revenue_is_unknown():
+    table, opportunities = company()
+    revenue = months(table, np.arange(50.0))
+    never = table["account_id"].isin(["a010", "a012"])
+    labelled = label(table, opportunities, revenue[~revenue["account_id"].isin(["a010", "a012"])])
+    assert labelled.loc[never, "value_12"].tolist() == [0.0, 0.0]
+    assert labelled.loc[never, "group"].tolist() == ["other", "other"] and labelled.loc[never, "is_modelled"].all()
+    table, opportunities = company(320)
+    begins = pd.Timestamp("2025-01-01")
+    revenue = months(table, np.arange(160.0))
+    early = table["first_won_at"] < begins
+    labelled = label(table, opportunities, revenue[revenue["month"] >= begins])
+    assert 10 < early.sum() < 30 and (labelled.loc[early, "group"] == "unknown").all()
+    assert not labelled.loc[early, "is_modelled"].any()
+    words = traits.describe_labels(labelled).iloc[0]
+    young = labelled["is_customer"] & (labelled["first_won_at"] > CUTOFF - pd.DateOffset(months=12))
+    assert words["n_new"] == young.sum() and words["n_unknown"] == early.sum()
+    assert words["n_judged"] == labelled["is_customer"].sum() - young.sum() - early.sum()
+    assert words["unjudged_words"] == f"{young.sum()} are too young, of {early.sum()} the first year is not known"
+
+
+def test_a_revenue_table_of_few_customers_says_nothing_of_the_others():
+    table, _opportunities = company()
+    revenue = months(table, np.arange(50.0))
+    few = revenue[revenue["account_id"].isin(["a002", "a004", "a006"])]
+    values = traits.estimate_first_year(table, few, CUTOFF)
+    assert values.notna().sum() == 3
+
+
+def test_the_older_part_lies_within_that_of_all_accounts():
+    """Old accounts whose deals are still open cannot be judged: the judged ones are newer than all."""
+    table, opportunities = company()
+    ids = np.array([f"b{i:03d}" for i in range(120)], object)
+    deals = pd.DataFrame({"opportunity_id": ids, "account_id": ids, "days_ago": 900.0, "days": 30.0, "status": "open",
+                          "is_timing_loss": False, "amount": np.nan})  # fmt: skip
+    still, more = build_frames({"account_id": ids, "industry": "Mills"}, deals)
+    both = pd.concat([table, still], ignore_index=True)
+    both["part"] = accounts.build_part(both["family_id"], both["first_opportunity_at"])
+    labelled = label(both, pd.concat([opportunities, more]), months(table, np.arange(50.0)))
+    older = labelled["part"] == "found"
+    assert older.any() and (both.loc[older, "part"] == "found").all()
+    judged = accounts.build_part(both["family_id"], both["first_opportunity_at"].where(labelled["is_modelled"]))
+    assert ((judged == "found") & (both["part"] == "held_out")).any()
 
 
 def test_groups_are_disjoint_and_timing_losses_are_told_apart():
