@@ -29,10 +29,10 @@ from icp_lib.intervals import estimate_draws
 MIN_CUSTOMERS = 30
 #: Below so many customers credited, limits are those of a Poisson count.
 FEW = 20
-COVERAGE = ["segment_id", "segment", "n", "touched_rate", "coverage_rate", "coverage_rate_low", "coverage_rate_high",
-            "staged_rate", "unnamed_rate", "note"]  # fmt: skip
+COVERAGE = ["segment_id", "segment", "n", "touched_rate", "path_rate", "path_rate_low", "path_rate_high", "staged_rate",
+            "unnamed_rate", "note"]  # fmt: skip
 RULE_COLUMNS = ["segment", "channel", "share_rate", "share_rate_low", "share_rate_high", "least_rate",
-                "least_rule", "most_rate", "most_rule", "n_first", "n_rules", "n", "cost",
+                "least_rule", "most_rate", "most_rule", "n_first", "n_rules", "n", "n_credited", "cost",
                 "cost_per_customer", "cost_per_customer_low", "cost_per_customer_high", "cost_per_customer_least",
                 "cost_per_customer_most", "note"]  # fmt: skip
 EVERYBODY = "All customers"
@@ -240,10 +240,13 @@ def estimate_coverage(journeys: pd.DataFrame, accounts: pd.DataFrame, segments: 
     -------
     DataFrame
         `attribution_coverage`, one row a group: n (customers whose deals were followed), touched_rate (with a touch or
-        a lead), coverage_rate (with a known channel, so with a path) and its range, staged_rate (with a first touch, a
-        lead and a deal in this order, as W asks), unnamed_rate (touches without a channel), note.
+        a lead), path_rate (with a known channel, so with a path) and its range, staged_rate (with a first touch, a lead
+        and a deal in this order, as W asks), unnamed_rate (touches without a channel), note. Without any touch or lead:
+        no rows, because nothing was recorded.
     """
     known = journeys.merge(accounts[["account_id", "family_id"]], on="account_id")
+    if not known["n_touches"].sum():
+        return pd.DataFrame(columns=COVERAGE)
     rows = []
     for key, name, mask in _list_groups(known, accounts, segments):
         won = known[mask & known["is_won"]]
@@ -253,12 +256,12 @@ def estimate_coverage(journeys: pd.DataFrame, accounts: pd.DataFrame, segments: 
         n_touches = won["n_touches"].sum()
         rows.append({
             "segment_id": key, "segment": name, "n": len(won), "touched_rate": (won["n_touches"] > 0).mean(),
-            "coverage_rate": share.value, "coverage_rate_low": share.low, "coverage_rate_high": share.high,
+            "path_rate": share.value, "path_rate_low": share.low, "path_rate_high": share.high,
             "staged_rate": staged.mean(),
             "unnamed_rate": won["n_touches_unnamed"].sum() / n_touches if n_touches else np.nan,
             "note": "" if len(won) else "No customer whose deal was followed",
         })  # fmt: skip
-    return pd.DataFrame(rows) if len(known) else pd.DataFrame(rows[:0], columns=COVERAGE)
+    return pd.DataFrame(rows, columns=COVERAGE)
 
 
 def compare_rules(attribution: pd.DataFrame, segment_id: str = "") -> pd.DataFrame:
@@ -276,8 +279,8 @@ def compare_rules(attribution: pd.DataFrame, segment_id: str = "") -> pd.DataFra
     DataFrame
         `attribution_rules`, one row a channel, in the order of its equal split: share_rate with its range (equal
         split), least_rate and most_rate over the rules and least_rule, most_rule; n_first, under
-        how many rules the channel comes first, n_rules; n; cost_per_customer with its range (equal split), and lowest
-        and highest; note.
+        how many rules the channel comes first, n_rules; n; n_credited, the customers credited to it (equal split);
+        cost_per_customer with its range (equal split), and lowest and highest of all rules; note.
     """
     table = attribution[(attribution["segment_id"].fillna("") == segment_id) & attribution["channel"].notna()]
     if table.empty:
@@ -290,7 +293,7 @@ def compare_rules(attribution: pd.DataFrame, segment_id: str = "") -> pd.DataFra
     spread = pd.DataFrame({
         "least_rate": shares.min(axis=1), "least_rule": shares.idxmin(axis=1),
         "most_rate": shares.max(axis=1), "most_rule": shares.idxmax(axis=1), "n_first": n_first,
-        "n_rules": shares.shape[1], "cost_per_customer_least": costs.min(axis=1),
+        "n_rules": shares.shape[1], "n_credited": house["estimate"], "cost_per_customer_least": costs.min(axis=1),
         "cost_per_customer_most": costs.max(axis=1),
     })  # fmt: skip
     both = pd.concat([house, spread], axis=1).reset_index()
@@ -300,11 +303,16 @@ def compare_rules(attribution: pd.DataFrame, segment_id: str = "") -> pd.DataFra
 
 
 def pick_rules(rules: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns of `compare_rules` that a reader compares; costs only where spend by channel is known."""
-    columns = ["channel", "share_rate", "share_rate_low", "share_rate_high", "least_rate", "most_rate"]
-    if rules["cost_per_customer"].notna().any():
-        columns += ["cost", "cost_per_customer", "cost_per_customer_low", "cost_per_customer_high"]
-    return rules[[*columns, "n", "note"]]
+    """Return the columns of `compare_rules` that a reader compares; costs only where spend by channel is known.
+
+    The range of a cost is the lowest and the highest of all rules: far wider than what luck leaves under one of them.
+    """
+    columns = ["channel", "share_rate", "share_rate_low", "share_rate_high", "least_rate", "most_rate", "n_credited"]
+    table, name = rules[[*columns, "note"]], "cost_per_customer"
+    if rules[name].notna().any():
+        ends = {f"{name}_low": rules[f"{name}_least"], f"{name}_high": rules[f"{name}_most"]}
+        table = table.assign(cost=rules["cost"], **{name: rules[name]}, **ends)
+    return table
 
 
 def is_conserved(attribution: pd.DataFrame) -> bool:

@@ -84,8 +84,8 @@ def plot_attribution(
 
 def _credit_title(row: dict) -> str:
     if row["n_first"] == row["n_rules"]:
-        return "{channel} gets most of the credit under every rule, from {least} to {most}"
-    return "The rule decides: {channel} comes first under {n_first} of {n_rules}, with {least} to {most}"
+        return "{channel} gets more credit than any other channel under each of {n_rules} rules, {least} to {most}"
+    return "{channel} gets more credit than any other channel under {n_first} of {n_rules} rules, {least} to {most}"
 
 
 def _draw_credit(rules: list[str], channels: list[str], cells: dict, house: str, is_narrow: bool) -> str:

@@ -123,12 +123,11 @@ def _find_seen(ledger: Ledger, n_months: int) -> np.ndarray:
 def _total_by_group(ledger: Ledger, masks, account, row, n_rows: int, amount) -> np.ndarray:
     """Totals by row and group, shape (n_rows, n_groups, 1 + n_draws)."""
     account, row, amount = (np.asarray(each) for each in (account, row, amount))
-    family = ledger.accounts["family"].to_numpy()[account]
-    out = np.empty((n_rows, masks.shape[1], 1 + ledger.weights.shape[1]))
-    for group, mask in enumerate(masks.T):
-        keep = mask[account]
-        out[:, group] = draws.sum_draws(row[keep], family[keep], amount[keep], n_rows, ledger.weights)
-    return out
+    family, n_groups = ledger.accounts["family"].to_numpy()[account], masks.shape[1]
+    at, group = np.nonzero(masks[account])  # all groups at once: the weights are made numbers once
+    place = row[at].astype(int) * n_groups + group
+    total = draws.sum_draws(place, family[at], amount[at], n_rows * n_groups, ledger.weights)
+    return total.reshape(n_rows, n_groups, total.shape[1])
 
 
 def _shared_by_month(ledger: Ledger, masks: np.ndarray, rule: str) -> dict[str, np.ndarray]:

@@ -136,8 +136,9 @@ def estimate_economics(found: Economics, target_months: float = 12.0, conf_level
     """Return lifetime value, payback and their ratio to the cost, for every key: the first part of `unit_economics`.
 
     ltv: LTV(H), H in `name`; ltv_alike: the same up to the H that all compared have, so that they can be compared;
-    ltv_to_cac: LTV(H) / CAC, and ltv_to_cac_above_3, the chance that it is above 3, only where H is 36 months;
-    payback_months, and payback_by_target: the chance that it is at most `target_months`, the headline.
+    ltv_alike_to_cac: that over CAC; ltv_to_cac: LTV(H) / CAC, and ltv_to_cac_above_3, the chance that it is above 3,
+    only where H is 36 months; payback_months, and payback_by_target: the chance that it is at most `target_months`,
+    the headline.
 
     Parameters
     ----------
@@ -176,7 +177,8 @@ def _lifetime_rows(found: Economics, key: int, horizon: int, alike: int, conf_le
         few = f"{seen[1]:,} customers of the {MIN_LIFETIME} needed"
         short = {"method": SUMMED, "note": few}
         rows = [_row(found, key, name, "LTV", np.nan, **short) for name in ("ltv", "ltv_alike")]
-        return [*rows, _row(found, key, "ltv_to_cac", "LTV/CAC", np.nan, **short)]
+        both = ("ltv_to_cac", "ltv_alike_to_cac")
+        return rows + [_row(found, key, name, "LTV/CAC", np.nan, **short) for name in both]
     rows = []
     for metric, month in (("ltv", horizon), ("ltv_alike", alike)):
         words = f"{month} months after the win; {seen[month]:,} customers were won so early"
@@ -185,9 +187,13 @@ def _lifetime_rows(found: Economics, key: int, horizon: int, alike: int, conf_le
         rows.append(_row(found, key, metric, f"LTV({month})", value, **told))
     name, told = f"LTV({horizon})/CAC", {"horizon": rows[0]["horizon"], "method": "LTV(H) / fully loaded CAC"}
     if np.isnan(cac[0]):
-        return [*rows, _row(found, key, "ltv_to_cac", name, np.nan, **told, note="No CAC to compare with")]
+        told["note"] = "No CAC to compare with"
+        return rows + [_row(found, key, each, name, np.nan, **told) for each in ("ltv_to_cac", "ltv_alike_to_cac")]
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = curve[:, horizon] / cac
+        ratio, same = curve[:, horizon] / cac, curve[:, alike] / cac
+    words = f"LTV over CAC: up to {alike} months after the win, which all compared have had"
+    rows.append(_row(found, key, "ltv_alike_to_cac", f"LTV({alike})/CAC", estimate_draws(same, conf_level),
+                     horizon=rows[1]["horizon"], method=told["method"], note=words))  # fmt: skip
     rows.append(_row(found, key, "ltv_to_cac", name, estimate_draws(ratio, conf_level), **told))
     if horizon < MOST_LIFETIME:
         rows[-1]["note"] = f"Chance of more than 3 not told: it takes {MOST_LIFETIME} months of follow-up"

@@ -17,11 +17,11 @@ from icp_lib.charts import (
 from icp_lib.checks import check_columns
 from icp_lib.figures import plot_ranges
 from icp_lib.formats import format_interval, format_value, is_missing
-from icp_lib.labels import ON_BAR, ON_LINE, Label, write_labels
+from icp_lib.labels import ON_BAR, ON_LINE, ON_MARK, Label, write_labels
 from icp_lib.marks import nice_scale
 from icp_lib.sentences import fill
 
-_LEFT, _RIGHT, _TOP, _BOTTOM, _HEIGHT = 0.62, 0.25, 0.2, 0.8, 4.1
+_LEFT, _RIGHT, _TOP, _BOTTOM, _HEIGHT = 0.74, 0.25, 0.2, 0.8, 4.1
 _LINE = 11.0
 #: Grey lines behind the one in colour, and quarters of a figure for a phone.
 _MOST_BEHIND, _MOST_NARROW = 4, 5
@@ -125,7 +125,9 @@ def _draw_payback(rows: list[dict], behind: list[list[dict]], target: float, is_
         axes.plot([row["month"] for row in each], [row["net"] for row in each], color=LIGHT["control"], lw=1.5)
     axes.plot(months, [row["net"] for row in rows], color=LIGHT["blue"], lw=2)
     blocked = [(row["month"], row["net"], ON_BAR) for each in (rows, *behind) for row in each]
-    blocked += [(x, 0, ON_LINE) for x in range(int(last) + 1)] + [(target, y, ON_LINE) for y in scale[2]]
+    step = (scale[1] - scale[0]) / 40
+    blocked += [(x, 0, ON_LINE) for x in range(int(last) + 1)]
+    blocked += [(target, scale[0] + step * i, ON_MARK) for i in range(41)]
     _name_curves(axes, rows, behind, target, scale, blocked, is_narrow)
     _count_below(axes, rows, last, is_narrow)
     return to_svg(figure)

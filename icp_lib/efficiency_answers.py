@@ -8,8 +8,10 @@ from scipy import stats as distributions
 
 from icp_lib import stats
 from icp_lib.costs import MIN_CUSTOMERS
+from icp_lib.metrics import METRICS
 from icp_lib.schemas import CLAIM_COLUMNS
 
+EVERYBODY = "All customers"
 CHARGED = "All of the spend could be charged to somebody."
 TOO_FEW = "Fewer than two segments have enough new customers to be ranked."
 GIVEN = "Nothing had to be assumed about leads, lags or care."
@@ -19,10 +21,35 @@ LAG = "Counted without the lag from spend to win it would be {cac_zero_lag}; all
 CREDIT = "{channel} gets {least_rate} to {most_rate} of the credit for customers, by rule: credit, not cause."
 PAID = "{segment}: paid back {payback_months} after the win ({interval:payback_months})."
 SENTENCES = {
-    "untested": "**{segment} cost {estimate} to win ({interval:estimate}), the rest {rest}.** {held}.",
-    "not supported": "{segment} cost {estimate} to win ({interval:estimate}), the rest {rest}: luck could give that.",
+    "untested": "**{who} cost {estimate} to win ({interval:estimate}), the rest {rest}.** {held}.",
+    "not supported": "{who} cost {estimate} to win ({interval:estimate}), the rest {rest}: luck could give that.",
     "not enough data": "{segment}: {note}.",
     "": "{segment} cost {estimate} to win ({interval:estimate}).",
+}
+NOT_CHECKED = "Not checked on customers kept aside: costs of newer customers are not complete yet"
+#: What the page of the segments says of one that it does not confirm.
+DOUBTS = {
+    "promising": "a segment that page 01 calls promising only",
+    "untested": "a segment that page 01 has not checked yet",
+    "not supported": "a segment that page 01 does not support",
+    "contradicted": "a segment that page 01 contradicts",
+    "not enough data": "a segment of which page 01 knows too little",
+}
+CHANNELS = {
+    "apart": "**{cheapest} brings the cheapest customers, {cac_cheapest} ({interval:cac_cheapest}); {dearest} the "
+    "dearest, {cac_dearest} ({interval:cac_dearest}).** Their likely ranges do not meet.",
+    "": "{cheapest} has the cheapest customers, {cac_cheapest} ({interval:cac_cheapest}), and {dearest} the dearest, "
+    "{cac_dearest} ({interval:cac_dearest}); their likely ranges overlap.",
+    "few": "Fewer than two channels have enough customers to be compared.",
+}
+#: Measures in which the leading segment is set against all customers, and whether more is better.
+COMPARED = {"ltv_alike": True, "nrr": True, "grr": True, "logo_churn_rate": False, "retention_12": True,
+            "expansion_12": True, "referrals_per_customer": True}  # fmt: skip
+WORSE = {
+    "worse": "{segment} are worse than all customers in one measure: {measure}, {estimate} ({interval:estimate}) "
+    "against {comparison}.",
+    "": "{segment} are clearly worse than all customers in none of: {measure}.",
+    "nobody": "No segment leads, so none is set against all customers.",
 }
 FACTS = {
     "Customers": "{n} won in the last four quarters, {n_live} of them live",
@@ -76,9 +103,10 @@ def build_claims(keys: pd.DataFrame, cac: np.ndarray, by_segment: pd.DataFrame, 
     Returns
     -------
     DataFrame
-        `CLAIM_COLUMNS`; estimate is the CAC, and `p_first`, `rest` beside it for the page; cheapest first.
+        `CLAIM_COLUMNS`; estimate is the CAC; beside it for the page `segment`, `who` (with the doubts that page 01 has
+        of it), `rest`, `held`; cheapest first.
     """
-    columns = [*CLAIM_COLUMNS, "segment", "rest", "held"]
+    columns = [*CLAIM_COLUMNS, "segment", "who", "rest", "held"]
     rest = keys["segment_id"] == "rest"
     if not rest.any() or np.isnan(cac[:, 0]).all():
         return pd.DataFrame(columns=columns)
@@ -95,10 +123,13 @@ def build_claims(keys: pd.DataFrame, cac: np.ndarray, by_segment: pd.DataFrame, 
     for i, row in enumerate(table.to_dict("records")):
         # above 1 is better, as for every verdict: the rest's cost over the segment's
         verdict = stats.verdict(known["n_opportunities"].iloc[i], row["n"], np.exp(-ratio[i, 0]), adjusted[i])
-        note = row["note"] if verdict != "not enough data" else f"{row['n']} of {stats.MIN_WON} new customers"
+        note = ". ".join(filter(None, (row["note"], NOT_CHECKED)))
+        if verdict == "not enough data":
+            note = f"{row['n']} of {stats.MIN_WON} new customers"
         side = "less" if ratio[i, 0] < 0 else "more"
         rows.append({"claim_id": f"03-cac-{row['segment_id']}", "segment_id": row["segment_id"], "metric": "cac",
                      "claim": f"{row['segment']} cost {side} to win than the rest", "segment": row["segment"],
+                     "who": _name_doubt(row["segment"], known["verdict"].iloc[i] if "verdict" in known else None),
                      "estimate": row["estimate"], "conf_low": row["conf_low"], "conf_high": row["conf_high"],
                      "n": row["n"], "hypotheses": len(table), "estimate_found": np.nan, "p_adjusted": adjusted[i],
                      "holdout_p_adjusted": np.nan, "explained_by": "", "verdict": verdict, "note": note,
@@ -106,6 +137,13 @@ def build_claims(keys: pd.DataFrame, cac: np.ndarray, by_segment: pd.DataFrame, 
     found = pd.DataFrame(rows, columns=columns).sort_values("estimate", kind="stable", na_position="last")
     is_few = found["verdict"] == "not enough data"
     return pd.concat([found[~is_few], found[is_few]], ignore_index=True)
+
+
+def _name_doubt(segment: str, verdict) -> str:
+    """Return a segment's name, and what page 01 says against it; a confirmed segment's name alone."""
+    said = verdict if isinstance(verdict, str) else ""
+    doubt = f"a segment that page 01 finds {said}" if said.startswith("explained by") else DOUBTS.get(said)
+    return f"{segment}, {doubt}," if doubt else segment
 
 
 def say_rank(ranks: pd.DataFrame, segment_id: str) -> str:
@@ -124,7 +162,7 @@ def pick_answers(claims: pd.DataFrame, summary: pd.DataFrame, most: int = 2) -> 
     if len(claims):
         return claims.head(most)
     renamed = {"cac": "estimate", "cac_low": "conf_low", "cac_high": "conf_high"}
-    return summary.rename(columns=renamed).assign(metric="cac", segment="All customers", verdict=None)
+    return summary.rename(columns=renamed).assign(metric="cac", segment=EVERYBODY, verdict=None)
 
 
 def pick_company(quarters: pd.DataFrame) -> pd.DataFrame:
@@ -133,18 +171,61 @@ def pick_company(quarters: pd.DataFrame) -> pd.DataFrame:
 
 
 def pick_channels(by_channel: pd.DataFrame) -> pd.DataFrame:
-    """Return the cost by channel with the lag, the average of all as the line."""
+    """Return the cost by channel with the lag, cheapest first and all customers last, their average as the line."""
     table = by_channel[by_channel["metric"] == "cac"]
-    whole = table.loc[table["channel"] == "All customers", "estimate"]
+    whole = table.loc[table["channel"] == EVERYBODY, "estimate"]
+    table = table.assign(_last=table["channel"] == EVERYBODY).sort_values(["_last", "estimate"], kind="stable")
     columns = ["channel", "metric", "estimate", "conf_low", "conf_high", "n", "note"]
     return table[columns].assign(rest=whole.iloc[0] if len(whole) else np.nan).reset_index(drop=True)
+
+
+def pick_ends(channels: pd.DataFrame) -> pd.DataFrame:
+    """Return one row: the cheapest and the dearest channel of `pick_channels`, and whether their ranges are apart."""
+    known = channels[(channels["channel"] != EVERYBODY) & channels["estimate"].notna()]
+    if len(known) < 2:
+        return pd.DataFrame([{"kind": "few"}] * (len(channels) > 0))
+    row = {"verdict": None}
+    for name, each in (("cheapest", known.iloc[0]), ("dearest", known.iloc[-1])):
+        row |= {name: each["channel"], f"cac_{name}": each["estimate"], f"cac_{name}_low": each["conf_low"],
+                f"cac_{name}_high": each["conf_high"]}  # fmt: skip
+    return pd.DataFrame([row | {"kind": "apart" if row["cac_cheapest_high"] < row["cac_dearest_low"] else ""}])
+
+
+def pick_worse(unit: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFrame:
+    """Return in which measures the leading segment is worse than all customers, beyond its likely range.
+
+    Returns
+    -------
+    DataFrame
+        One row a measure: segment, metric, measure, estimate with its range, comparison, kind ("worse"); else one row
+        that names what was compared. No rows without revenue.
+    """
+    leading = claims["segment_id"].head(1)
+    mine, all_of = (unit[unit["segment_id"].isin(keys)].set_index("metric") for keys in (leading, [""]))
+    if not len(all_of):
+        return pd.DataFrame()
+    rows, names = [], []
+    for metric in COMPARED:
+        if not len(claims) or metric not in mine.index or metric not in all_of.index:
+            continue
+        row, whole = mine.loc[metric], all_of.loc[metric, "estimate"]
+        if np.isnan(row["estimate"]) or np.isnan(whole):
+            continue
+        names.append(METRICS[metric].name if METRICS[metric].name.isupper() else METRICS[metric].name.lower())
+        if row["conf_high"] < whole if COMPARED[metric] else row["conf_low"] > whole:
+            rows.append({"segment": row["segment"], "metric": metric, "measure": names[-1], "estimate": row["estimate"],
+                         "conf_low": row["conf_low"], "conf_high": row["conf_high"], "comparison": whole,
+                         "kind": "worse"})  # fmt: skip
+    if not names:
+        return pd.DataFrame([{"kind": "nobody"}])
+    return pd.DataFrame(rows or [{"segment": claims["segment"].iloc[0], "measure": ", ".join(names), "kind": ""}])
 
 
 def list_limits(claims: pd.DataFrame) -> pd.DataFrame:
     """Return, for every claim, what would change it, and where it stands."""
     words = {
-        "untested": "newer customers that cost as much as the rest",
-        "not supported": "a range that leaves the rest's cost outside",
+        "untested": "next quarter's four quarters: a difference from the rest that luck could give",
+        "not supported": "next quarter's four quarters: a difference from the rest that luck could not give",
         "not enough data": f"{stats.MIN_WON} new customers in four quarters: then judged",
     }
     renamed = {"estimate": "cac", "conf_low": "cac_low", "conf_high": "cac_high"}
@@ -200,9 +281,11 @@ def pick_robustness(ranks: pd.DataFrame) -> pd.DataFrame:
 
 
 def pick_rivals(rivals: pd.DataFrame) -> pd.DataFrame:
-    """Return each definition with its value and how far it is from ours; the note only where there is no value."""
-    columns = ["definition", "counts", "metric", "estimate", "conf_low", "conf_high", "difference_rate", "note"]
-    return rivals.assign(note=rivals["note"].where(rivals["estimate"].isna(), ""))[columns]
+    """Return each definition with its value and how far it is from ours; below, what it counts or why it has none."""
+    reason = rivals["note"].where(rivals["estimate"].isna(), "")
+    words = [". ".join(filter(None, each)) for each in zip(rivals["counts"], reason, strict=True)]
+    columns = ["definition", "metric", "estimate", "conf_low", "conf_high", "difference_rate", "note"]
+    return rivals.assign(note=words)[columns]
 
 
 def pick_payback(paid: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFrame:

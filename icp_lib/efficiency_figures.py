@@ -135,7 +135,7 @@ def plot_quarters(frame, caption: str = "", name: str = "cac", needs=None) -> Ch
 
 
 def _against(rows: list[dict]) -> str:
-    """Whether the newest quarter lies outside all the likely ranges before it, in words."""
+    """Which likely ranges before it the newest quarter's range overlaps, in words."""
     before, now = rows[:-1], rows[-1]
     if not before:
         return ""
@@ -143,7 +143,12 @@ def _against(rows: list[dict]) -> str:
         return ", dearer than in any quarter before"
     if all(now["conf_high"] < row["conf_low"] for row in before):
         return ", cheaper than in any quarter before"
-    return f", within the ranges of the {len(before)} quarters before" if len(before) > 1 else ""
+    apart = [row["quarter"] for row in before
+             if now["conf_low"] > row["conf_high"] or now["conf_high"] < row["conf_low"]]  # fmt: skip
+    if apart:
+        return f"; its range is apart from that of {', '.join(apart)}, not of the others"
+    words = "that of the quarter before" if len(before) == 1 else f"those of all {len(before)} quarters before"
+    return f"; its range overlaps {words}"
 
 
 def _draw_quarters(rows: list[dict], bare: dict, is_narrow: bool) -> str:
@@ -214,11 +219,12 @@ def plot_ranks(frame, caption: str = "", name: str = "cac_ranks", needs=None, no
     first = ranks[names[0]].count(1)
     how = "every one" if first == len(ways) else f"{first}"
     finding = f"{names[0]} are cheapest to win under {how} of {len(ways)} ways of counting"
-    chance = format_value(house["p_first"].iloc[0], "share_rate")
+    chance = format_value(house["p_first"].iloc[0], "chance_first_rate")
     return Chart(
         name=name,
         title=finding,
-        subtitle="Place by cost to win a customer, for each rule for shared cost and each lag; 1st = cheapest",
+        subtitle="Place by cost to win, 1st = cheapest. Shared cost is split as the ledger charges it, or by deals, "
+        "touches or days open; spend is moved to its wins not at all (none), by category (ours) or by the lead (all)",
         caption=fill(house.iloc[0], caption) if caption else "",
         alt=f"Rank chart: {len(names)} segments under {len(ways)} ways of counting. {finding}; the chance of being "
         f"cheapest by our way is {chance}. Last by our way: {names[-1]}.",

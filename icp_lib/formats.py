@@ -52,6 +52,10 @@ _NAMES = {
     "information_bias": "Of it by luck",
     **{f"fit_{name}": f"{name.capitalize()} fit" for name in
        ("technical", "functional", "resource", "competence", "experience", "cultural")},
+    "cost_per_mql": "Cost per MQL",
+    "expected_mqls": "Expected MQLs",
+    "n_credited": "Credited",
+    "first_of": "Cheapest in",
 }
 
 #: A share of the best customers says nothing without the base rate: neither tables nor sentences print it alone.
@@ -60,6 +64,8 @@ NEVER_ALONE = {"best_rate": "base_rate"}
 #: Marks that turn the direction of all text after them, its figures too: kept in tables, left out where people read.
 TURNING = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 _FLAGS = ("bool", "bool_")
+#: A rate nearer to 0 is 0: what rounding in exact limits leaves. Chances nearer to 0 or 1 are "under" or "over".
+_NOTHING, _SURE = 1e-9, 0.01
 
 _symbol = "€"
 
@@ -226,6 +232,12 @@ def _format_p(value: float) -> str:
     return f"{value:.3f}" if value < 0.1 else f"{min(value, 0.99):.2f}" if value < 1 else "1"
 
 
+def _is_chance(column: str, metric: str | None) -> bool:
+    """Whether a rate is a chance from draws, which is never quite 0 or 1."""
+    stem = stem_of(metric if column in _ALIKE and metric and not is_missing(metric) else column)
+    return stem.startswith("chance_") or (stem in METRICS and METRICS[stem].unit == "chance")
+
+
 def _as_number(value) -> float | None:
     if is_missing(value) or isinstance(value, str) or type(value).__name__ in _FLAGS:
         return None
@@ -278,7 +290,11 @@ def format_value(value, column: str, low=None, high=None, metric: str | None = N
         return _format_p(number)
     if kind == "date":
         return str(value)
+    if kind == "rate" and _is_chance(column, metric) and not _SURE <= number <= 1 - _SURE:
+        return ("over 99" if number > 0.5 else "under 1") + ("%" if unit else "")
     scale = 100 if kind in ("rate", "points") else 1
+    if kind == "rate" and abs(number) < _NOTHING:
+        return "0%" if unit else "0"
     if kind == "rate" and 0 < number < 0.0005:
         return "under 0.1%" if unit else "under 0.1"
     ends = [scale * end for end in map(_as_number, (low, high)) if end is not None and math.isfinite(end)]

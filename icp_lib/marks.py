@@ -39,7 +39,7 @@ VERDICTS = {
     "confirmed": ("blue", "Seen where we looked, and seen again in newer deals we had kept aside."),
     "promising": ("blue2", "Seen once. Newer deals point the same way, but luck could still explain it."),
     "contradicted": ("verm", "Newer deals, or a fairer comparison, point the other way."),
-    "untested": ("blue2", "Seen once. Too few newer deals to check it yet."),
+    "untested": ("blue2", "Seen once. Not checked in newer deals yet."),
     "explained by": ("control", "The lead shrinks below half once {} is compared like with like."),
     "not supported": ("control", "Enough deals to tell, and no lead that luck could not give."),
     "not enough data": ("control", "Below the minimum of deals and wins. Too few to print a figure."),
@@ -73,7 +73,7 @@ def verdict_sentence(verdict: str) -> str:
     Examples
     --------
     >>> verdict_sentence("untested")
-    'Seen once. Too few newer deals to check it yet.'
+    'Seen once. Not checked in newer deals yet.'
     """
     key = verdict_key(verdict)
     cause = str(verdict).strip()[len(key) :].strip() or "another attribute"

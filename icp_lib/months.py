@@ -11,6 +11,7 @@ import pandas as pd
 from icp_lib import draws
 from icp_lib.customers import mark_segments
 from icp_lib.intervals import MANY, calibrate_draws
+from icp_lib.metrics import METRICS
 from icp_lib.value import months_before
 
 EVERYBODY = "All customers"
@@ -278,7 +279,8 @@ def pick_metrics(table: pd.DataFrame, metrics: tuple[str, ...]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        segment_id, segment, each metric with its range (`<metric>_low`, `<metric>_high`), n of the first metric, note.
+        segment_id, segment, each metric with its range (`<metric>_low`, `<metric>_high`), n, note. Where the metrics
+        rest on different customers there is no column n: the note says how many are behind each.
     """
     rows = table[table["metric"].isin(metrics)]
     known = [metric for metric in metrics if (rows["metric"] == metric).any()]
@@ -289,7 +291,16 @@ def pick_metrics(table: pd.DataFrame, metrics: tuple[str, ...]) -> pd.DataFrame:
         values = rows[rows["metric"] == metric].set_index("segment_id")
         for source, name in (("estimate", metric), ("conf_low", f"{metric}_low"), ("conf_high", f"{metric}_high")):
             parts[name] = parts["segment_id"].map(values[source])
-    first = rows[rows["metric"] == known[0]].set_index("segment_id")
     notes = rows.groupby("segment_id")["note"].agg(lambda each: ". ".join(dict.fromkeys(note for note in each if note)))
-    parts["n"] = parts["segment_id"].map(first["n"])
-    return parts.assign(note=parts["segment_id"].map(notes))
+    parts["note"] = parts["segment_id"].map(notes)
+    counts = rows.groupby("segment_id")["n"]
+    if (counts.nunique() <= 1).all():
+        return parts.assign(n=parts["segment_id"].map(counts.first()))[[*parts.columns[:-1], "n", "note"]]
+    said = {key: _say_counts(each) for key, each in rows.groupby("segment_id")}
+    return parts.assign(note=[". ".join(filter(None, (row.note, said[row.segment_id]))) for row in parts.itertuples()])
+
+
+def _say_counts(rows: pd.DataFrame) -> str:
+    """Return how many customers are behind each metric of one key, in words."""
+    names = rows["metric"].map(lambda metric: METRICS[metric].name)
+    return "n = " + "; ".join(f"{n:,} ({', '.join(each)})" for n, each in names.groupby(rows["n"], sort=False))

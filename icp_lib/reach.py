@@ -388,9 +388,9 @@ def _note(row: dict, later: list[str], has_contacts: bool, min_accounts: int, un
 
 
 def pick_reach(reach: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns of `reach` that lead from companies to customers."""
-    counts = ["segment", "n_matching", "n_contactable", "contacted_rate"]
-    return reach[[*counts, *_with_ends("response_rate", "customer_rate", *EXPECTED), "target_met_rate", "note"]]
+    """Return the columns of `reach` that lead from companies to customers, what comes of it first."""
+    found = ["segment", *_with_ends("expected_customers"), "target_met_rate"]
+    return reach[[*found, "n_matching", "n_contactable", *_with_ends("response_rate", "customer_rate"), "note"]]
 
 
 def pick_costs(reach: pd.DataFrame) -> pd.DataFrame:

@@ -143,7 +143,9 @@ def test_coverage_counts_customers_whose_channels_nobody_recorded():
     journeys.loc[3, "n_touches"] = 0
     journeys["n_touches_unnamed"] = [0, 1, 2, 0, 9]
     row = attribution.estimate_coverage(journeys, accounts, NONE).iloc[0]
-    assert row[["n", "touched_rate", "coverage_rate", "unnamed_rate"]].tolist() == [4, 0.75, 0.5, 3 / 6]
+    nothing = journeys.assign(n_touches=0, n_touches_unnamed=0, path=[[]] * 5)
+    assert attribution.estimate_coverage(nothing, accounts, NONE).empty  # nobody recorded anything: not measured
+    assert row[["n", "touched_rate", "path_rate", "unnamed_rate"]].tolist() == [4, 0.75, 0.5, 3 / 6]
 
 
 def test_rules_side_by_side(twelve):
@@ -152,7 +154,11 @@ def test_rules_side_by_side(twelve):
         2 / 8, "Last touch", pytest.approx(5 / 8), "First touch"]  # fmt: skip
     assert found["n_rules"].eq(5).all() and found.index[0] == "Mail"
     assert found.loc["Mail", "cost_per_customer_most"] == 750
-    assert attribution.pick_rules(found.reset_index())["channel"].iloc[0] == "Mail"
+    shown = attribution.pick_rules(found.reset_index()).set_index("channel")
+    assert shown.index[0] == "Mail" and shown["n_credited"].sum() == pytest.approx(8)
+    ends = shown.loc["Mail", ["cost_per_customer_low", "cost_per_customer_high"]].tolist()
+    assert ends == found.loc["Mail", ["cost_per_customer_least", "cost_per_customer_most"]].tolist()
+    assert ends[0] < shown.loc["Mail", "cost_per_customer"] < ends[1] == 750
 
 
 @pytest.fixture(scope="module")

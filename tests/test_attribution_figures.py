@@ -33,9 +33,9 @@ def build_reach(expected: list, target: float = 40.0, names=("", "s1", "s2")) ->
 
 def test_the_title_says_whether_the_rule_decides():
     agreed = plot_attribution(build_credit({"Mail": (0.6, 0.5, 0.7), "Fair": (0.4, 0.5 - 1e-9, 0.3)}))
-    assert agreed.title == "Mail gets most of the credit under every rule, from 50% to 70%"
+    assert agreed.title == "Mail gets more credit than any other channel under each of 3 rules, 50% to 70%"
     apart = plot_attribution(build_credit({"Mail": (0.6, 0.3, 0.7), "Fair": (0.4, 0.7, 0.3)}))
-    assert apart.title == "The rule decides: Mail comes first under 2 of 3, with 30% to 70%"
+    assert apart.title == "Mail gets more credit than any other channel under 2 of 3 rules, 30% to 70%"
     assert apart.caption == "n = 120 customers · credit, not cause" and "Fair" in apart.alt
     assert "Equal split" in apart.svg and apart.narrow and "nan" not in apart.svg + apart.narrow
 

@@ -97,6 +97,8 @@ def test_every_figure_of_twelve_customers_by_hand(monkeypatch):
     assert unit.loc["ltv", "estimate"] == pytest.approx(9650 / 12 + 190 + 3 * 1150 / 6 + 1000)
     assert unit.loc["payback_months", "estimate"] == pytest.approx(6 + (870 - 9650 / 12) / 190)
     assert unit.loc["ltv_to_cac", "estimate"] == pytest.approx(value[-1] / 870)
+    same = unit.loc["ltv_alike_to_cac", ["name", "estimate"]].tolist()
+    assert same == ["LTV(16)/CAC", pytest.approx(value[-1] / 870)]
     # 2400 of revenue in September 2025; now B nothing, D 600 of 400, F 300 of 600
     assert unit.loc["nrr", "estimate"] == pytest.approx(2100 / 2400)
     assert unit.loc["grr", "estimate"] == pytest.approx(1900 / 2400)
@@ -295,7 +297,32 @@ def test_without_a_cost_the_value_stands_and_payback_says_why_not():
     assert unit.loc["ltv", "estimate"] > 0
     assert unit.loc["payback_months", ["estimate", "note"]].isna().tolist() == [True, False]
     assert unit.loc["payback_months", "note"] == "No CAC to cover"
-    assert unit.loc["ltv_to_cac", "note"] == "No CAC to compare with"
+    assert (unit.loc[["ltv_to_cac", "ltv_alike_to_cac"], "note"] == "No CAC to compare with").all()
+
+
+def test_groups_are_compared_over_the_months_that_all_have_had():
+    accounts, deals, revenue = bench.build_company(6, 400)
+    accounts = accounts.assign(industry=np.where(np.arange(len(accounts)) % 7, "Many", "Few"))
+    few = twelve.Segment.of({"attribute": "industry", "op": "is", "value": "Few"})
+    by_month, keys, members = build(accounts, deals, revenue, segments=pd.DataFrame([few.describe()]))
+    found = economics.draw_economics(by_month, keys, members, constant(keys, bench.COST))
+    unit = economics.estimate_economics(found)
+    shortest, longest = (economics.find_horizon(seen, len(seen)) for seen in found.seen)
+    assert shortest < longest
+    alike = unit[unit["metric"] == "ltv_alike_to_cac"]
+    assert set(alike["name"]) == {f"LTV({shortest})/CAC"}
+    assert alike["note"].str.contains(f"up to {shortest} months").all()
+    assert alike["estimate"].tolist() == pytest.approx([curve[0, shortest] / bench.COST for curve in found.curves])
+    shown = months.pick_metrics(unit, ("payback_months", "ltv_alike_to_cac"))
+    assert list(shown)[-2:] == ["n", "note"] and shown["n"].tolist() == found.n.tolist()
+
+
+def test_metrics_of_different_customers_say_how_many_are_behind_each():
+    rows = pd.DataFrame({"segment_id": "", "segment": "All", "metric": ["nrr", "grr", "retention_12"], "estimate": 0.9,
+                         "conf_low": 0.8, "conf_high": 1.0, "n": [1072, 1072, 57],
+                         "note": ["", "", "Young"]})  # fmt: skip
+    shown = months.pick_metrics(rows, ("nrr", "grr", "retention_12"))
+    assert "n" not in shown and shown["note"].tolist() == ["Young. n = 1,072 (NRR, GRR); 57 (Kept for a year)"]
 
 
 def test_a_small_segment_is_counted_and_not_printed():

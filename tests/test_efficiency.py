@@ -8,6 +8,7 @@ import pytest
 import twelve
 
 from icp_lib import costs, draws, efficiency, efficiency_answers, lags, ledger
+from icp_lib.display import say
 
 #: Month opened (0 is January) and the days on which each deal was open, month by month, both ends included.
 DAYS = {
@@ -141,6 +142,13 @@ def test_cost_by_channel_is_that_of_its_accounts(made):
     by_segment = efficiency.estimate_by_group(made)
     assert cac.loc[["Search", "Fair"], "estimate"].tolist() == pytest.approx(values(by_segment, "cac")[:2])
     assert cac.index.tolist() == ["Search", "Fair", "All customers"] and cac["n"].tolist() == [4, 2, 6]
+    shown = efficiency_answers.pick_channels(table)
+    cheapest, dearest = cac["estimate"].drop("All customers").sort_values().index[[0, -1]]
+    assert shown["channel"].tolist() == [cheapest, dearest, "All customers"]
+    row = efficiency_answers.pick_ends(shown).iloc[0]
+    assert row[["cheapest", "dearest"]].tolist() == [cheapest, dearest]
+    assert efficiency_answers.pick_ends(shown.tail(2))["kind"].tolist() == ["few"]
+    assert efficiency_answers.pick_ends(shown.head(0)).empty
 
 
 def test_ranks_under_every_rule_and_lag(made, monkeypatch):
@@ -197,15 +205,36 @@ def test_claims_by_the_ratio_to_the_rest(ratio, verdict):
     keys = pd.DataFrame({"segment_id": ["s1", "rest", ""], "segment": ["Freight", "The rest", "All customers"]})
     cac = np.vstack([ratio * 1000 * noise[0], 1000 * noise[1], np.full(1001, 900.0)])
     table = keys.assign(metric="cac", estimate=cac[:, 0], conf_low=1.0, conf_high=2.0, n=40, note="")
-    segments = pd.DataFrame({"segment_id": ["s1"], "n_opportunities": 90})
+    segments = pd.DataFrame({"segment_id": ["s1"], "n_opportunities": 90, "verdict": "not supported"})
     ranks = efficiency.rank_segments(build_nothing())
     claims = efficiency_answers.build_claims(keys, cac, table, segments, ranks)
     assert claims["verdict"].tolist() == [verdict]
     assert claims["claim"].str.contains("cost less" if ratio < 1 else "cost more").all()
+    assert claims["note"].tolist() == [efficiency_answers.NOT_CHECKED]
+    assert claims["who"].tolist() == ["Freight, a segment that page 01 does not support,"]
+    sure = efficiency_answers.build_claims(keys, cac, table, segments.assign(verdict="confirmed"), ranks)
+    assert sure["who"].tolist() == ["Freight"]
     error = np.std(np.log(noise[0, 1:] / noise[1, 1:]))
     from scipy.stats import norm
 
     assert claims["p_adjusted"].iloc[0] == pytest.approx(2 * norm.sf(abs(np.log(ratio)) / error), rel=0.01)
+
+
+def test_where_the_leading_segment_is_worse_is_said_beyond_its_range_only():
+    rows = [("s1", "expansion_12", 0.10, 0.04, 0.16), ("", "expansion_12", 0.17, 0.14, 0.20),
+            ("s1", "nrr", 0.9, 0.8, 1.0), ("", "nrr", 0.95, 0.9, 1.0),
+            ("s1", "logo_churn_rate", 0.2, 0.15, 0.3), ("", "logo_churn_rate", 0.1, 0.1, 0.1)]  # fmt: skip
+    unit = pd.DataFrame(rows, columns=["segment_id", "metric", "estimate", "conf_low", "conf_high"])
+    unit["segment"] = unit["segment_id"].map({"s1": "Freight", "": "All customers"})
+    claims = pd.DataFrame({"segment_id": ["s1"], "segment": ["Freight"]})
+    worse = efficiency_answers.pick_worse(unit, claims)
+    assert worse["metric"].tolist() == ["logo_churn_rate", "expansion_12"]
+    said = str(say(worse, efficiency_answers.WORSE, by="kind"))
+    assert "bought more within a year, 10% (4 to 16) against 17%" in said
+    even = efficiency_answers.pick_worse(unit[unit["metric"] == "nrr"], claims)
+    assert str(say(even, efficiency_answers.WORSE, by="kind")).endswith("in none of: NRR.")
+    assert efficiency_answers.pick_worse(unit, claims.head(0))["kind"].tolist() == ["nobody"]
+    assert efficiency_answers.pick_worse(unit.head(0), claims).empty
 
 
 def build_nothing() -> costs.Costs:

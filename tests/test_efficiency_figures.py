@@ -48,7 +48,9 @@ def test_a_total_that_is_not_known_is_not_drawn():
 
 @pytest.mark.parametrize(
     ("low", "high", "words"),
-    [(900, 1100, ", within the ranges of the 2 quarters before"), (2100, 2600, ", dearer than in any quarter before"),
+    [(900, 1100, "; its range overlaps those of all 2 quarters before"),
+     (1300, 1500, "; its range is apart from that of 2026-Q2, not of the others"),
+     (2100, 2600, ", dearer than in any quarter before"),
      (100, 300, ", cheaper than in any quarter before")],
 )  # fmt: skip
 def test_dearer_is_said_only_beyond_the_ranges(low, high, words):
