@@ -1,7 +1,8 @@
 """The ledger charged to groups of accounts, in the data and in every shared draw: what the customers of a period cost.
 
-CAC of a period = (media + events + tools, each when its leads become customers; salaries, when the deals end that they
-were spent on) / new customers + onboarding and support until live per customer of the period who is live.
+CAC of a period = (media + events + tools, each when its leads become customers; salaries of the deals opened in a
+month, when those of them that are won are won) / new customers + onboarding and support until live per customer of the
+period who is live.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from scipy import stats as distributions
 
 from icp_lib import draws, lags, stats
 from icp_lib.checks import check_in
+from icp_lib.intervals import calibrate_draws
 from icp_lib.ledger import CARE, CATEGORIES, RULES, SHARED, Ledger, pick_pools
 
 #: How the time from spend to win is counted; the first is the house rule.
@@ -197,13 +199,24 @@ def count_costs(costs: Costs, period=YEAR, rule: str = "direct", lag: str = "by 
                 for name in CARE}  # fmt: skip
         return Counted(shared, care, won, live, float(known[0]))
     shared["salaries"], paid = _count_salaries(costs, period, rule)
-    care = {name: _care_of_all(_pick(costs.care_won[name], inside), live, won, costs.care_won[name]) for name in CARE}
+    care = {name: count_care(_pick(costs.care_won[name], inside), live, won, costs.care_won[name]) for name in CARE}
     return Counted(shared, care, won, live, float(min(known[0], paid)))
 
 
-def _care_of_all(cost: np.ndarray, live: np.ndarray, won: np.ndarray, ever: np.ndarray) -> np.ndarray:
-    """Cost per live customer x customers; not known where none is live yet and the company has such costs."""
-    return np.where((live > 0) | (not ever.any()), _ratio(cost, live) * won, np.nan)
+def count_care(cost: np.ndarray, live: np.ndarray, won: np.ndarray, ever: np.ndarray) -> np.ndarray:
+    """Return cost per live customer x customers; NaN where none is live yet and the company has such costs.
+
+    A draw without a live customer takes the cost of one in the data.
+
+    Parameters
+    ----------
+    cost, live, won : array of float, shape (n_groups, 1 + n_draws)
+        Onboarding or support of live customers, live customers, customers.
+    ever : array
+        Such costs of all time.
+    """
+    each = np.where(live > 0, _ratio(cost, live), _ratio(cost, live)[:, :1])
+    return np.where((live[:, :1] > 0) | (not ever.any()), each * won, np.nan)
 
 
 def _pick(by_month: np.ndarray, inside: np.ndarray) -> np.ndarray:
@@ -249,9 +262,10 @@ def cost_each(counted: Counted, parts=(*SHARED, *CARE)) -> np.ndarray:
 def estimate_cost(counted: Counted, group: int, parts=CATEGORIES) -> tuple[stats.Estimate, str]:
     """Return a group's cost per new customer with its interval, and how the interval was made.
 
-    Spend is constant. From 20 customers on, what is charged, the lags and the customers vary with the shared draws.
-    Below, the number of customers has exact Poisson limits, onboarding and support of one customer Student's t limits
-    with the draws' standard error, and the limits of both are joined as those of a sum of two independent estimates.
+    Spend is constant. From 20 customers on, what is charged, the lags and the customers vary with the shared draws,
+    studentised: the error of a draw is its cost over the root of its customers. Below, the number of customers has
+    exact Poisson limits, onboarding and support of one customer Student's t limits with the draws' standard error, and
+    the limits of both are joined as those of a sum of two independent estimates.
 
     References
     ----------
@@ -263,12 +277,23 @@ def estimate_cost(counted: Counted, group: int, parts=CATEGORIES) -> tuple[stats
     if np.isnan(value[0]) and n:
         return stats.Estimate(np.nan, np.nan, np.nan), ""
     if n >= MIN_CUSTOMERS:
-        low, high = np.nanquantile(value[1:], [tail, 1 - tail])
+        low, high = np.nanquantile(_studentise(value, counted.won[group])[1:], [tail, 1 - tail])
         return stats.Estimate(value[0], low, high), DRAWN
+    return stats.Estimate(value[0], *_limit_few(counted, group, parts, tail)), EXACT
+
+
+def _studentise(value: np.ndarray, won: np.ndarray) -> np.ndarray:
+    """Draws of a cost per new customer, shape (1 + n_draws,), moved to the bootstrap-t interval."""
+    return calibrate_draws(value, value / np.sqrt(np.where(won > 0, won, np.nan)), won[0])
+
+
+def _limit_few(counted: Counted, group: int, parts, tail) -> tuple:
+    """Both limits of a cost per new customer where few are new, each with the chance `tail` beyond it."""
+    value, n = cost_each(counted, parts)[group], counted.won[group, 0]
     shared = sum((counted.shared[name][group, 0] for name in parts if name in SHARED), 0.0)
     most = distributions.chi2.ppf(1 - tail, 2 * n + 2) / 2
     if not n:
-        return stats.Estimate(np.nan, shared / most, np.inf), EXACT
+        return shared / most, np.inf
     fewest = distributions.chi2.ppf(tail, 2 * n) / 2
     care = sum((counted.care[name][group] for name in parts if name in CARE), np.zeros(len(value)))
     each = care / np.where(counted.won[group] > 0, counted.won[group], np.nan)
@@ -277,8 +302,43 @@ def estimate_cost(counted: Counted, group: int, parts=CATEGORIES) -> tuple[stats
     if n_live > 1:
         half = distributions.t.ppf(1 - tail, n_live - 1) * error
     down, up = shared / n - shared / most, shared / fewest - shared / n
-    low, high = value[0] - np.hypot(down, min(half, each[0])), value[0] + np.hypot(up, half)
-    return stats.Estimate(value[0], low, high), EXACT
+    return value[0] - np.hypot(down, np.minimum(half, each[0])), value[0] + np.hypot(up, half)
+
+
+def draw_cost(counted: Counted) -> np.ndarray:
+    """Return every group's cost per new customer in every draw, with the limits of `estimate_cost` as its quantiles.
+
+    A draw in which nobody was won costs more than anything: it is infinite, never left out. Below 20 customers the
+    limits of `estimate_cost` at evenly spaced levels are put in the place of the plain draws in order of size, so who
+    is dear in which draw stays.
+
+    Returns
+    -------
+    array, shape (n_groups, 1 + n_draws)
+        NaN where the cost is not known.
+
+    Examples
+    --------
+    A plain draw without a customer takes the upper of the limits of two customers, not the place of a missing value:
+
+    >>> won, none = np.array([[2.0, 0.0, 4.0]]), np.zeros((1, 3))
+    >>> parts = [{name: none for name in names} for names in (SHARED, CARE)]
+    >>> counted = Counted(parts[0] | {"media": none + 180}, parts[1], won, won, 1.0)
+    >>> draw_cost(counted).round().tolist()
+    [[90.0, 187.0, 46.0]]
+    """
+    value = cost_each(counted)
+    is_known = ~np.isnan(value[:, 0])
+    is_few = counted.won[:, 0] < MIN_CUSTOMERS
+    for group in np.flatnonzero(is_known & ~is_few):
+        value[group] = _studentise(value[group], counted.won[group])
+    value = np.where(is_known[:, None] & (counted.won == 0), np.inf, value)
+    level = (np.arange(value.shape[1] - 1) + 0.5) / max(1, value.shape[1] - 1)
+    for group in np.flatnonzero(is_known & is_few):
+        low, high = _limit_few(counted, group, CATEGORIES, np.minimum(level, 1 - level))
+        order = np.argsort(np.argsort(value[group, 1:], kind="stable"), kind="stable")
+        value[group, 1:] = np.where(level < 0.5, low, high)[order]
+    return value
 
 
 def describe_cost(counted: Counted, group: int, metric: str, parts=CATEGORIES) -> dict:

@@ -23,7 +23,8 @@ class Economics(NamedTuple):
     """What `draw_economics` found: per key (a row of `keys`) the value of a customer by month since the win.
 
     `curves[i]` has shape (1 + B, n_months), row 0 of the data; `seen[i]` counts the customers behind each month;
-    `cac` has shape (n_keys, 1 + B), NaN where it is not known; `n` and `n_left` count customers, and those who left.
+    `cac` has shape (n_keys, 1 + B), NaN where it is not known; `n` and `n_left` count customers, and those who left;
+    `n_new` the new customers that `cac` was divided by, NaN where that is not told.
     """
 
     keys: pd.DataFrame
@@ -32,6 +33,7 @@ class Economics(NamedTuple):
     cac: np.ndarray
     n: np.ndarray
     n_left: np.ndarray
+    n_new: np.ndarray
     note: str
 
 
@@ -51,7 +53,8 @@ def draw_economics(
     keys, members
         `months.mark_customers`.
     cac : (DataFrame, array of float, shape (n, 1 + B)), optional
-        Keys with `segment_id`, and the cost of winning a customer in the same draws.
+        Keys with `segment_id` and `n_new`, the new customers, and the cost of winning one in the same draws: inf where
+        nobody was won (`efficiency.draw_cac`).
     min_customers : int
         A curve ends with the last month before which every month has been seen for so many customers.
 
@@ -86,11 +89,12 @@ def draw_economics(
         curves.append(draw_cumulative(*part, months.weights) if end else np.zeros((len(months.weights), 0)))
         seen.append(count)
     left = members & months.customers["churned"].notna().to_numpy()[:, None]
-    cost = np.full((len(keys), len(months.weights)), np.nan)
+    cost, n_new = np.full((len(keys), len(months.weights)), np.nan), np.full(len(keys), np.nan)
     if cac is not None:
         place = pd.Index(cac[0]["segment_id"]).get_indexer(keys["segment_id"])
         cost[place >= 0] = np.asarray(cac[1], float)[place[place >= 0]]
-    return Economics(keys, curves, seen, cost, members.sum(axis=0), left.sum(axis=0), months.note)
+        n_new[place >= 0] = cac[0].reindex(columns=["n_new"])["n_new"].to_numpy(float)[place[place >= 0]]
+    return Economics(keys, curves, seen, cost, members.sum(axis=0), left.sum(axis=0), n_new, months.note)
 
 
 def find_horizon(seen: np.ndarray, length: int) -> int:
@@ -138,7 +142,7 @@ def estimate_economics(found: Economics, target_months: float = 12.0, conf_level
     ltv: LTV(H), H in `name`; ltv_alike: the same up to the H that all compared have, so that they can be compared;
     ltv_alike_to_cac: that over CAC; ltv_to_cac: LTV(H) / CAC, and ltv_to_cac_above_3, the chance that it is above 3,
     only where H is 36 months; payback_months, and payback_by_target: the chance that it is at most `target_months`,
-    the headline.
+    the headline. A draw in which nobody was won is not paid back.
 
     Parameters
     ----------
@@ -150,14 +154,16 @@ def estimate_economics(found: Economics, target_months: float = 12.0, conf_level
     -------
     DataFrame
         `months.COLUMNS`; one row a key and metric. What cannot be told is NaN with a `note`; a payback that is not
-        reached as far as customers can be followed is infinite. Chances have no range.
+        reached as far as customers can be followed is infinite. Chances have no range. What rests on CAC has the new
+        customers of its period as n, and says so in its note, and whether they are few.
     """
     if not len(found.keys) or not any(curve.shape[1] for curve in found.curves):
         return pd.DataFrame(columns=COLUMNS)
     horizons = [find_horizon(seen, curve.shape[1]) for seen, curve in zip(found.seen, found.curves, strict=True)]
     alike = min((h for h in horizons if h > 0), default=-1)
     rows = [
-        _payback_rows(found, i, target_months, conf_level) + _lifetime_rows(found, i, horizons[i], alike, conf_level)
+        _count_new(found.n_new[i], _payback_rows(found, i, target_months, conf_level)
+                   + _lifetime_rows(found, i, horizons[i], alike, conf_level))
         for i in range(len(found.keys))
     ]
     return build_rows(rows, found.keys, conf_level)
@@ -168,6 +174,15 @@ def _row(found: Economics, key: int, metric: str, name: str, estimate, **others)
     value, low, high = estimate[:3] if isinstance(estimate, tuple) else (estimate, np.nan, np.nan)
     base = {"metric": metric, "name": name, "estimate": value, "conf_low": low, "conf_high": high}
     return base | {"n": found.n[key], "n_events": found.n_left[key], "horizon": "", "note": "", **others}
+
+
+def _count_new(n: float, rows: list[dict]) -> list[dict]:
+    """Put the number of new customers on the rows that rest on CAC, where it is told."""
+    for row in rows:
+        if row["metric"] not in ("ltv", "ltv_alike") and not np.isnan([n, row["estimate"]]).any():
+            few = f", fewer than {MIN_CUSTOMERS}" if n < MIN_CUSTOMERS else ""
+            row |= {"n": int(n), "note": _join(f"CAC of {n:,.0f} new customers{few}", row["note"])}
+    return rows
 
 
 def _lifetime_rows(found: Economics, key: int, horizon: int, alike: int, conf_level: float) -> list[dict]:
@@ -234,12 +249,12 @@ def build_payback_curves(found: Economics, target_months: float = 12.0, conf_lev
     Returns
     -------
     DataFrame
-        segment_id, segment, month, net with its range, n (customers won so early), target_months. Keys without CAC or
-        with too few customers have no rows. Where the range crosses 0 the range of the payback ends.
+        segment_id, segment, month, net with its range, n (customers won so early), target_months. Keys without CAC, or
+        with too few customers for a finite range, have no rows. Where the range crosses 0 that of the payback ends.
     """
     rows = []
     for key, (curve, cac) in enumerate(zip(found.curves, found.cac, strict=True)):
-        if np.isnan(cac[0]):
+        if np.isnan(cac[0]) or np.isinf(estimate_draws(cac, conf_level).high):
             continue
         named = found.keys.iloc[key]
         for month in range(curve.shape[1]):

@@ -113,8 +113,9 @@ def build_claims(keys: pd.DataFrame, cac: np.ndarray, by_segment: pd.DataFrame, 
     other = cac[rest.to_numpy()][0]
     table = by_segment[(by_segment["metric"] == "cac") & ~by_segment["segment_id"].isin(["", "rest"])]
     place = pd.Index(keys["segment_id"]).get_indexer(table["segment_id"])
-    ratio = np.log(np.where(cac[place] > 0, cac[place], np.nan) / np.where(other > 0, other, np.nan))
-    error = np.nanstd(ratio[:, 1:], axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):  # a cost that may be infinite leaves no error: nothing is told
+        ratio = np.log(np.where(cac[place] > 0, cac[place], np.nan) / np.where(other > 0, other, np.nan))
+        error = np.nanstd(ratio[:, 1:], axis=1)
     is_told = (error > 0) & (table["n"] >= stats.MIN_WON).to_numpy()
     p_value = np.where(is_told, 2 * distributions.norm.sf(np.abs(ratio[:, 0]) / np.where(is_told, error, 1)), np.nan)
     adjusted = stats.adjust_holm(p_value)

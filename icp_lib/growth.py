@@ -227,7 +227,8 @@ def estimate_referral_cac(
         n_new, n_referred = int((inside & is_new).sum()), int((inside & is_new & referred).sum())
         every, won_directly = (_count_draws(months, each) for each in (inside & is_new, inside & is_new & ~referred))
         with np.errstate(invalid="ignore", divide="ignore"):
-            rate = np.where(won_directly > 0, every / won_directly, np.nan)
+            rate = np.where(won_directly > 0, every / won_directly, np.inf)
+        rate[0] = rate[0] if won_directly[0] else np.nan
         cost = np.asarray(cac[1][place[key]], float)
         for metric, name, values, method in (
             ("cac_referral_adjusted", "CAC, referred customers counted", cost, "spend / (direct + referred)"),

@@ -31,9 +31,16 @@ def build_journeys(
     """Return one row an account: the channels that it met up to the end of its journey, in order.
 
     The journeys are those of accounts with a relevant deal opened at least `followed_days` before as-of, and of
-    accounts without one that were touched by then; what happens to be decided sooner is not preferred. A journey ends
-    with the account's first win of such a deal; without one, with its last loss, or at as-of where a deal is open;
-    without a deal, `followed_days` before as-of. Touches after the end never count.
+    accounts without any deal that were touched by then; what happens to be decided sooner is not preferred. Accounts
+    whose first relevant deal is younger are left out: nobody knows yet what becomes of it. A journey ends with the
+    account's first win of such a deal; without one, with its last loss, or at as-of where a deal is open; without a
+    deal, `followed_days` before as-of. Touches after the end never count.
+
+    So a journey without a deal may end with its last touch: in the `followed_days` since then no deal was opened, and
+    one that still comes is not seen. Of accounts touched shortly before the end those with a deal are left out and
+    those without one stay, so the chance of becoming a customer comes out a little low in a Markov chain. Where that
+    holds for all channels alike it cancels in the removal effects; a channel met mostly by such late accounts, one
+    that is new, gets too little.
 
     A touch's channel is its own, else its campaign's, else its lead's (the campaign's, else `lead_source`). A lead
     without a touch of its own is a touch when it came in. Touches that follow each other in one channel are one visit.
@@ -52,11 +59,14 @@ def build_journeys(
         account_id; is_won; has_deal; deal_at, when the deal was opened that was won, else the first one; ended_at;
         path, the list of channels visited (empty where none is known); lead_visit and deal_visit, the visit (from 1)
         that the account was in when its first lead came in and when that deal was opened, 0 where there was none by
-        then; n_touches; n_touches_unnamed, of these without a channel. Sorted by account_id.
+        then or the lead came after the end; n_touches; n_touches_unnamed, of these without a channel. Sorted by
+        account_id.
     """
     entry = ibis.literal(cutoff - timedelta(days=followed_days))
-    ends = _build_ends(opportunities.filter(_.is_relevant & (_.created_at < entry)), ibis.literal(cutoff))
-    named = name_touches(opportunities, touches, leads, contacts, campaigns)
+    relevant = opportunities.filter(_.is_relevant)
+    ends = _build_ends(relevant.filter(_.created_at < entry), ibis.literal(cutoff))
+    young = relevant.anti_join(ends, "account_id")
+    named = name_touches(opportunities, touches, leads, contacts, campaigns).anti_join(young, "account_id")
     first_lead = leads.group_by("account_id").aggregate(lead_at=_.created_at.min())
     seen = (
         named.left_join(ends, "account_id")
@@ -75,7 +85,7 @@ def build_journeys(
     )
     paths = visits.group_by("account_id").aggregate(
         path=_.channel.collect(order_by=_ORDER),
-        lead_visit=(_.occurred_at <= _.lead_at).fill_null(False).sum(),
+        lead_visit=((_.occurred_at <= _.lead_at) & (_.lead_at <= _.ended_at)).fill_null(False).sum(),
         deal_visit=(_.occurred_at <= _.deal_at).fill_null(False).sum(),
     )
     frame = ends.to_pandas()

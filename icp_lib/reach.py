@@ -130,13 +130,12 @@ def estimate_reach(
     record. What only a deal tells (the buyer's role) is open until then: an account that may match counts as matching,
     leads are those of all accounts alike in everything else, customers those that turned out to match. Expected
     customers = contactable x response x customers per lead; MQL, SQL and deal are steps of the same leads, so their
-    rates multiply to it. The rates are those of accounts contacted so far: if the easy ones came first, the others will
-    answer less. A response is what followed a contact, not what it caused.
+    rates multiply to it. Customers per lead are those of all leads, also of companies that came by themselves.
+    Responses are of accounts contacted so far (if the easy ones came first, others will answer less), caused or not.
 
-    The lists are known, so they are constant; rates vary in the shared draws of families. Where few came to the
-    scarcest steps (together below 20: 1 / (1 / responses + 1 / customers)), limits are those of a Poisson count.
-    `target_met_rate` is predictive: the draws of the rate, and for each of them the chance that of so many contactable
-    companies at least the target becomes customers (binomial).
+    The lists are constant; rates vary in the shared draws of families. Where few came to the scarcest steps (below 20:
+    1 / (1 / responses + 1 / customers)), limits are those of a Poisson count. `target_met_rate` is predictive: over the
+    draws of the rate, the binomial chance that at least the target of the contactable companies become customers.
 
     Parameters
     ----------
@@ -374,7 +373,9 @@ def _note(row: dict, later: list[str], has_contacts: bool, min_accounts: int, un
     if row["n_contacted"] < min_accounts:
         notes = [f"{row['n_contacted']:,} contacted of the {min_accounts:,} needed"]
     elif row["n_leads"] < min_accounts:
-        notes.append(f"{row['n_leads']:,} leads of the {min_accounts:,} needed")
+        notes = [f"{row['n_leads']:,} leads of the {min_accounts:,} needed"]
+    elif has_contacts:
+        notes = ["Customers per lead are of all leads, also of those who came by themselves"]
     if not has_contacts:
         notes.append("Without contacts nobody knows whom one could contact")
     elif row["n_prospects"]:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from icp_lib import lags
-from icp_lib.costs import LAGS, YEAR, Costs, Counted, build_costs, count_costs, describe_cost
+from icp_lib.costs import LAGS, YEAR, Costs, Counted, build_costs, count_care, count_costs, describe_cost
 from icp_lib.ledger import CARE, CATEGORIES, MARKETING, SHARED, Ledger
 
 MATURE = 0.95
@@ -121,7 +121,7 @@ def estimate_cohorts(ledger: Ledger, quarter_names) -> pd.DataFrame:
     """Return CAC by the quarter in which companies were first met: `cac_cohorts`.
 
     What marketing cost in the quarter, the salaries for all deals of its companies so far, onboarding and support until
-    live of its customers so far / customers so far.
+    live of its customers so far / customers so far. Not known, with a note, while none of them is live.
 
     Returns
     -------
@@ -144,8 +144,7 @@ def estimate_cohorts(ledger: Ledger, quarter_names) -> pd.DataFrame:
         months = [3 * number + 1, 3 * number + 2, 3 * number + 3]
         shared = {each: _place(monthly[each][[month - 1 for month in months]].sum(axis=0), number, won.shape)
                   for each in MARKETING} | {"salaries": salaries}  # fmt: skip
-        with np.errstate(invalid="ignore", divide="ignore"):
-            care = {each: np.where(live > 0, costs.care_won[each].sum(axis=0) / live * won, 0.0) for each in CARE}
+        care = {each: count_care(costs.care_won[each].sum(axis=0), live, won, costs.care_won[each]) for each in CARE}
         row = describe_cost(Counted(shared, care, won, live, 1.0), number, "cac")
         maturity = float(np.mean([done[min(month - 1, len(done) - 1)] for month in months]))
         rows.append({"cohort": name, "maturity_rate": maturity, "is_mature": maturity >= MATURE} | row)

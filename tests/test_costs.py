@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import twelve
-from scipy.stats import poisson
+from scipy.stats import chi2, poisson
 
-from icp_lib import costs, efficiency, lags, ledger
+from icp_lib import costs, draws, efficiency, lags, ledger
 
 #: Customers won in five quarters, each a quarter more than the one before; as-of is the end of the third.
 GROWTH = [256, 320, 400, 500, 625]
@@ -86,6 +86,26 @@ def test_below_twenty_the_limits_of_the_count_are_exact():
     assert method == costs.EXACT and found.value == pytest.approx(5400 / 6)
     most, fewest = 5400 / found.low, 5400 / found.high
     assert poisson.cdf(6, most) == pytest.approx(0.025) and poisson.sf(5, fewest) == pytest.approx(0.025)
+
+
+@pytest.mark.parametrize("n", [2, 19, 20, 60])
+def test_draws_have_the_limits_that_are_printed_whatever_the_number_of_customers(n):
+    drawn = draws.draw_weights([f"F{i}" for i in range(n)]).sum(axis=0, dtype=float)
+    won = np.append(n, drawn)[None]
+    nothing = {name: np.zeros_like(won) for name in ledger.CATEGORIES}
+    counted = costs.Counted({name: nothing[name] for name in ledger.SHARED} | {"media": 90.0 * n + nothing["media"]},
+                            {name: nothing[name] for name in ledger.CARE}, won, won, 1.0)  # fmt: skip
+    found, method = costs.estimate_cost(counted, 0)
+    value = costs.draw_cost(counted)[0]
+    assert value[0] == found.value == 90.0 and np.isfinite(value).all()
+    assert method == (costs.EXACT if n < 20 else costs.DRAWN)
+    # between two levels of 1,000 the limit of two customers moves by 2 %
+    assert np.quantile(value[1:], [0.025, 0.975]) == pytest.approx([found.low, found.high], rel=0.02)
+    dear, cheap = drawn < np.quantile(drawn, 0.3), drawn > np.quantile(drawn, 0.7)
+    assert n == 2 or value[1:][dear].min() > value[1:][cheap].max()
+    plain = np.nanquantile(costs.cost_each(counted)[0, 1:], [0.025, 0.975])
+    exact = 90.0 * n / (chi2.ppf([0.975, 0.025], [2 * n + 2, 2 * n]) / 2)
+    assert n == 60 or abs(found.low / exact[0] - 1) < abs(plain[0] / exact[0] - 1)  # plain draws end too early below
 
 
 def test_below_twenty_onboarding_widens_the_range_and_without_two_who_are_live_it_is_open(monkeypatch):

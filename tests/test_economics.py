@@ -273,6 +273,25 @@ def test_chance_of_payback_by_the_target_is_the_share_of_draws():
     assert unit.loc["payback_months", "conf_level"] == 0.95
 
 
+def test_what_rests_on_few_new_customers_says_so_and_draws_without_one_are_not_paid_back():
+    accounts, deals, revenue = bench.build_company(6, 160)
+    by_month, keys, members = build(accounts, deals, revenue)
+    cac = np.full((1, 1001), 0.1)
+    cac[0, 1:161] = np.inf  # nobody was won
+    found = economics.draw_economics(by_month, keys, members, (keys.assign(n_new=2), cac))
+    unit = economics.estimate_economics(found).set_index("metric")
+    assert unit.loc["payback_by_target", "estimate"] == 0.84
+    assert unit.loc["payback_months", "conf_high"] == np.inf
+    resting = unit.loc[["payback_by_target", "payback_months", "ltv_to_cac", "ltv_to_cac_above_3"]]
+    assert (resting["n"] == 2).all() and resting["note"].str.startswith("CAC of 2 new customers, fewer than 20").all()
+    assert unit.loc["ltv_to_cac", "conf_low"] == 0 and unit.loc["ltv_to_cac_above_3", "estimate"] == 0.84
+    assert unit.loc["ltv", "n"] == len(by_month.customers)
+    assert economics.build_payback_curves(found).empty  # no end to the range
+    many = economics.estimate_economics(found._replace(n_new=np.array([42.0]))).set_index("metric")
+    assert many.loc["payback_by_target", "n"] == 42
+    assert many.loc["payback_by_target", "note"].split(". ")[0] == "CAC of 42 new customers"
+
+
 def test_without_revenue_there_are_no_rows_and_the_words_say_so():
     accounts, deals, revenue, _ = write_company()
     by_month, keys, members = build(accounts, deals, revenue.head(0))

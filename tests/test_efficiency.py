@@ -185,6 +185,29 @@ def test_change_is_told_only_with_enough_customers(made, monkeypatch):
     assert (known["cac_change"] == 0).all() and set(known["reading"]) == {"within noise"}
 
 
+def test_changes_are_widened_for_the_number_of_groups_that_are_told(made, monkeypatch):
+    monkeypatch.setattr(efficiency, "MIN_CUSTOMERS", 4)  # two of the three groups
+    noise = np.random.default_rng(1).standard_normal((3, 1001))
+    drawn = iter([(made.groups, 1000 + noise), (made.groups, np.full((3, 1001), 997.9))])
+    monkeypatch.setattr(efficiency, "draw_cac", lambda _: next(drawn))
+    table = efficiency.compare_quarters(made, made)
+    assert table["cac_change"].isna().tolist() == [False, True, False]
+    for i in (0, 2):
+        ends = np.quantile(2.1 + noise[i, 1:], [0.0125, 0.9875])
+        assert table.loc[i, ["cac_change_low", "cac_change_high"]].tolist() == pytest.approx(ends.tolist())
+    assert 2.1 + np.quantile(noise[0, 1:], 0.0125) < 0 < 2.1 + np.quantile(noise[0, 1:], 0.025)
+    assert table["reading"].iloc[0] == "within noise"  # at 95 % for each alone it would be dearer
+
+
+def test_draws_of_few_customers_are_never_left_out_and_count_the_new(made):
+    keys, cac = efficiency.draw_cac(made)
+    assert keys["n_new"].tolist() == [4, 2, 6] and not np.isnan(cac).any()
+    table = efficiency.estimate_by_group(made, metrics=("cac",))
+    for row, draws_of in zip(table.itertuples(), cac[:, 1:], strict=True):
+        # with 50 draws the outermost levels are 1 % and 99 %: beyond the limits, which are at 2.5 %
+        assert draws_of.min() <= row.conf_low and draws_of.max() >= row.conf_high
+
+
 def test_draws_are_named_by_segment(made):
     keys, cac = efficiency.draw_cac(made)
     frame = efficiency.name_draws(keys, cac)

@@ -45,6 +45,7 @@ TOUCHES = [
     ("u4", "2024-01-07", None, None, None, None, "Fair", None),  # nobody's
     ("u5", "2024-06-01", "a6", None, None, None, "Search", None),
 ]
+LATE = ("l1", "2025-06-01", "a1", "Search", None)  # after the win
 LEADS = [
     ("l1", "2024-01-15", "a1", "Search", None),  # no touch of its own: a touch when it came in
     ("l5", "2024-01-04", "a5", "Partner", None),
@@ -80,13 +81,27 @@ def test_paths_by_hand(found):
         "a1": ["Fair", "Search", "Mail", "Phone"],
         "a2": ["Webinar"],
         "a3": ["Webinar", "Phone"],
-        "a4": ["Fair"],
         "a5": ["Partner"],
         "a6": ["Search"],
         "a7": [],
     }
     assert found.index[found["is_won"]].tolist() == ["a1", "a5", "a7"]
-    assert found.index[~found["has_deal"]].tolist() == ["a4", "a6"]
+    assert found.index[~found["has_deal"]].tolist() == ["a6"]
+
+
+def test_an_account_whose_first_deal_is_too_young_is_neither_won_nor_lost(found):
+    assert "a4" not in found.index  # touched 395 days before as-of, deal opened seven months before it
+    first = find(opportunities=[(*deal, deal[0] != "o4") for deal in DEALS])
+    assert first.loc["a4", ["is_won", "has_deal"]].tolist() == [False, False]  # its deal is no relevant one
+    assert first.loc["a4", "path"] == ["Fair"]
+    older = find(opportunities=[*((*deal, True) for deal in DEALS), ("o9", "a4", "2024-12-05", None, "open", True)])
+    assert older.loc["a4", "deal_at"] == pd.Timestamp("2024-12-05") and not older.loc["a4", "is_won"]
+
+
+def test_a_first_lead_after_the_end_is_in_no_visit(found):
+    late = find(leads=[LATE, *LEADS[1:]])
+    assert late.loc["a1", ["lead_visit", "deal_visit"]].tolist() == [0, 2]
+    assert late.loc["a1", "path"] == ["Fair", "Mail", "Phone"]
 
 
 def test_visits_of_lead_and_deal_by_hand(found):

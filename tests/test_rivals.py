@@ -71,6 +71,14 @@ def test_cohorts_by_hand(ledger):
     assert np.isnan(table.loc["2026-Q3", "estimate"])
 
 
+def test_a_cohort_of_which_nobody_is_live_has_no_cost_rather_than_one_without_onboarding(ledger):
+    waiting = ledger._replace(customers=ledger.customers.assign(is_live=ledger.customers["ago"] > 4))
+    table = rivals.estimate_cohorts(waiting, ["2026-Q3", "2026-Q2", "2026-Q1"]).set_index("cohort")
+    assert table.loc["2026-Q2", "n"] == 1 and table.loc["2026-Q2", ["estimate", "conf_low", "conf_high"]].isna().all()
+    assert table.loc["2026-Q2", "note"].endswith("None is live yet, so onboarding is not known")
+    assert table.loc["2026-Q1", "estimate"] > 0
+
+
 def test_without_spend_there_are_no_rows():
     nothing = build(spend=twelve.build_spend().head(0), rules=("direct",)).ledger
     assert rivals.estimate_cohorts(nothing, ["2026-Q3"]).empty and compare(nothing, "Search").empty
