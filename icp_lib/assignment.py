@@ -69,26 +69,33 @@ def find_taken(assignments: pd.DataFrame, protocols: Protocols, moment: datetime
 
 
 def estimate_flow(
-    candidate: Candidate, accounts: pd.DataFrame, opportunities: pd.DataFrame, moment: datetime, n_worked: int
+    candidate: Candidate,
+    accounts: pd.DataFrame,
+    opportunities: pd.DataFrame,
+    moment: datetime,
+    n_worked: int,
+    n_eligible: int,
 ) -> dict:
     """Return how much of the current effort a test would use.
 
-    Of all deals opened in the year before, the share opened by accounts of the profile, times the share of these
-    accounts that would be worked otherwise; the same for the first-year margin of deals won.
+    Of all deals opened in the year before, the share opened by accounts of the profile, times the share of the eligible
+    ones that would be worked otherwise: customers and accounts in a deal are not there to be worked. The same for the
+    first-year margin of deals won; one without an amount takes the mean of the others.
 
     Returns
     -------
     dict
         share_of_new, share_of_margin (0 to 1; NaN where nothing was opened or won).
     """
-    moment, inside = pd.Timestamp(moment), match_candidate(candidate, accounts)
-    members, n_members = set(accounts.loc[inside, "account_id"]), max(int(inside.sum()), 1)
+    moment = pd.Timestamp(moment)
+    members = set(accounts.loc[match_candidate(candidate, accounts), "account_id"])
     deals = opportunities[opportunities["is_relevant"]]
     since = moment - pd.Timedelta(days=WINDOW_DAYS)
     opened = deals[deals["created_at"].between(since, moment, inclusive="left")]
     won = deals[(deals["status"] == "won") & deals["closed_at"].between(since, moment, inclusive="left")]
-    margin = first_year_margin(won).fillna(0.0)
-    part = min(1.0, n_worked / n_members)
+    margin = first_year_margin(won)
+    margin = margin.fillna(margin.mean()).fillna(0.0)
+    part = min(1.0, n_worked / max(n_eligible, 1))
     all_margin = margin.sum()
     return {
         "share_of_new": opened["account_id"].isin(members).mean() * part if len(opened) else np.nan,
@@ -159,7 +166,8 @@ def assign_accounts(
         found, audit = _assign_candidate(protocol, candidate, pool, number, pools)
         used |= set(found["account_id"])
         n_worked = len(found) if protocol.design == "sample" else int((found["arm"] != protocol.control).sum())
-        audits.append(audit | estimate_flow(candidate, accounts, opportunities, moment, n_worked))
+        flow = estimate_flow(candidate, accounts, opportunities, moment, n_worked, audit["n_eligible"])
+        audits.append(audit | flow)
         lists.append(found)
     audit = pd.DataFrame(audits)
     _check_cap(protocol, audit)

@@ -21,7 +21,10 @@ SHOWN = (
     "adjustment", "note",
 )  # fmt: skip
 #: What readers see of a comparison, and what corrections for looks and the ranking of arms need of it.
-RESULT_COLUMNS = (*SHOWN, "se", "df", "se_control", "se_relative", "n_clusters_arm", "n_clusters_control", "method")
+RESULT_COLUMNS = (
+    *SHOWN, "se", "df", "se_control", "se_relative", "n_clusters_arm", "n_clusters_control", "method", "events_arm",
+    "events_control",
+)  # fmt: skip
 COUNTED = "counts"
 #: Of two numbers that are equal but for rounding the difference is smaller than this share of their size.
 ROUNDING = 1e-12
@@ -111,7 +114,8 @@ def _compare_pair(arm, control, measure: Measure, conf_level: float) -> dict:
         is_few = min(min(got, n - got) for got, n in events) < MIN_EVENTS
         test = Proportion(measure.numerator, method="fisher" if is_few else "norm", correction=False, **options)
         row = describe(values, variances, freedom, conf_level, COUNTED if is_few else "proportions", sizes)
-        return row | {"p_value": float(test.analyze_aggregates(control, arm).pvalue), "note": ""}
+        row |= {"p_value": float(test.analyze_aggregates(control, arm).pvalue), "note": ""}
+        return row | ({"events_arm": events[0][0], "events_control": events[1][0]} if is_few else {})
     if not sum(variances) > 0:
         return describe(values, variances, freedom)
     found = RatioOfMeans(*measure[1:5], equal_var=False, use_t=True, **options).analyze_aggregates(control, arm)
@@ -183,6 +187,8 @@ def set_interval(row: dict, conf_level: float) -> dict:
     """Return the row with its intervals at another level.
 
     Newcombe's for proportions of few events; for all others effect +- t se, and on the log scale for the relative one.
+    Where a share of few events (`events_arm`, `events_control`) was compared otherwise, drawn again or by families, the
+    wider end of both: with one event every draw has the same |t|, and its interval says nothing.
     """
     half = -(stdtrit(row["df"], (1 - conf_level) / 2) if np.isfinite(row["df"]) else ndtri((1 - conf_level) / 2))
     effect, error, ratio = row["effect"], row["se"], row["effect_relative"] + 1
@@ -191,10 +197,19 @@ def set_interval(row: dict, conf_level: float) -> dict:
         counts = (round(row["value_arm"] * row["n_arm"]), row["n_arm"])
         usual = (round(row["value_control"] * row["n_control"]), row["n_control"])
         low, high = stats.estimate_difference(*counts, *usual, conf_level)[1:3]
+    elif np.isfinite(row.get("events_arm", NAN)):
+        low, high = widen_few(row, low, high, conf_level)
     factor = np.exp(half * row["se_relative"])
     ends = {"effect_low": low, "effect_high": high}
     ends |= {"effect_relative_low": ratio / factor - 1, "effect_relative_high": ratio * factor - 1}
     return row | {name: float(value) for name, value in ends.items()}
+
+
+def widen_few(row: dict, low: float, high: float, conf_level: float) -> tuple[float, float]:
+    """Return the ends of an interval, moved out to Newcombe's of the same few events where these lie further out."""
+    counts = (row["events_arm"], row["n_arm"], row["events_control"], row["n_control"])
+    found = stats.estimate_difference(*counts, conf_level)
+    return float(np.fmin(low, found[1])), float(np.fmax(high, found[2]))
 
 
 def compare_regressed(values, covariates, is_arm, cluster, conf_level: float = 0.95) -> dict:

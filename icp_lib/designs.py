@@ -232,6 +232,7 @@ def can_answer(
     rate: float | None = None,
     sd: float | None = None,
     n_arms: int = 2,
+    n_comparisons: int | None = None,
     accounts_per_week: float = 0.0,
     window_days: int = 0,
     weeks_max: float = 52.0,
@@ -251,6 +252,8 @@ def can_answer(
         As of `detectable_effect`; several arms share the error.
     n_arms : int
         With the control.
+    n_comparisons : int, optional
+        That share the error; default the arms without the control.
     accounts_per_week : float
         That become available later.
     window_days : int
@@ -270,7 +273,7 @@ def can_answer(
     [[588, 327, False]]
     """
     shared = {"rate": rate, "sd": sd, "look_shares": look_shares, "power": power, "alpha": alpha}
-    shared["n_comparisons"] = max(n_arms - 1, 1)
+    shared["n_comparisons"] = n_comparisons or max(n_arms - 1, 1)
     needed = required_accounts(mde, **shared) * n_arms
     window = window_days / 7
     by_deadline = int(n_available + max(weeks_max - window, 0.0) * accounts_per_week) if window <= weeks_max else 0

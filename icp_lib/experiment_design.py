@@ -78,23 +78,39 @@ def _describe(test: Study, candidate: Candidate, accounts, sources, end, running
         "mde": protocol.mde, "max_share": protocol.max_share, "metric": primary.id,
     }  # fmt: skip
     n_worked = n_per_group * (n_split - (protocol.design == "uplift"))
-    flow = assignment.estimate_flow(candidate, accounts, sources.opportunities, end, n_worked)
-    row |= flow | {"is_within_cap": max(flow["share_of_new"], flow["share_of_margin"]) <= protocol.max_share}
+    n_eligible = len(set(free["account_id"]) | set(test.frame.loc[here[here].index, "account_id"] if n_own else ()))
+    flow = assignment.estimate_flow(candidate, accounts, sources.opportunities, end, n_worked, n_eligible)
+    row |= flow | {"is_within_cap": not any(share > protocol.max_share for share in flow.values())}
     if not np.isfinite(level) or level <= 0 or (primary.is_rate and level + protocol.mde >= 1):
         return row | {"is_able": False, "note": "nobody had the outcome: no size can be worked out."}
     plan = {"look_shares": protocol.looks, "power": protocol.power}
-    weekly = 0.0 if n_own else _arrivals(candidate, accounts, end)
+    weekly, n_all = 0.0 if n_own else _arrivals(candidate, accounts, end), n_available
+    if protocol.design == "sample":  # as many of every candidate as of the one that has fewest
+        sizes = [_count_own(test, each) or len(assignment.find_eligible(each, accounts, sources.opportunities, end,
+                                                                        running)) for each in protocol.profiles]
+        n_all = min(sizes) * n_groups
+        weekly = 0.0 if n_own else n_groups * min(_arrivals(each, accounts, end) for each in protocol.profiles)
+    rivals = {"n_comparisons": count_comparisons(protocol)}
     found = designs.can_answer(
-        n_available=n_available, mde=protocol.mde, n_arms=n_groups, accounts_per_week=weekly,
-        window_days=primary.window_days, weeks_max=_YEAR_WEEKS, **spread, **plan,
+        n_available=n_all, mde=protocol.mde, n_arms=n_groups, accounts_per_week=weekly,
+        window_days=primary.window_days, weeks_max=_YEAR_WEEKS, **rivals, **spread, **plan,
     ).iloc[0]  # fmt: skip
-    rivals = {"n_comparisons": max(n_groups - 1, 1)}
     detectable = designs.detectable_effect(n_per_group, n_per_group, **rivals, **spread, **plan)
     row |= {"detectable": detectable, "n_needed": int(found["n_needed"]), "weeks_needed": found["weeks_needed"]}
     words = _say(protocol, level, detectable, found, n_per_group, n_groups)
     if not row["is_within_cap"]:
         words.append(f"It takes more of the current effort than the {protocol.max_share:.0%} agreed.")
     return row | {"is_able": bool(found["answers"]), "note": " ".join(words)}
+
+
+def count_comparisons(protocol: Protocol) -> int:
+    """Return how many comparisons share the error of a test: arms x candidates, as `trials.adjust_arms` counts them."""
+    return max(len(protocol.treated), 1) * (len(protocol.profiles) if protocol.design == "uplift" else 1)
+
+
+def _count_own(test: Study, candidate: Candidate) -> int:
+    """Accounts of a candidate that a test has; without a name in the list they are its own."""
+    return int(test.frame["candidate"].fillna(candidate.id).eq(candidate.id).sum()) if len(test.frame) else 0
 
 
 def _say(protocol: Protocol, level: float, detectable: float, found, n_per_group: int, n_groups: int) -> list[str]:
@@ -136,8 +152,8 @@ def build_curves(design: pd.DataFrame, tests: Iterable[Study]) -> pd.DataFrame:
     """Return the smallest effect that each number of accounts a group would show: experiment_id, n_per_group, mde."""
     by_id, rows = {test.experiment_id: test.protocol for test in tests}, []
     for row in design.itertuples():
-        protocol, n_rivals = by_id[row.experiment_id], 1
-        n_rivals = max(len(protocol.treated), 1)
+        protocol = by_id[row.experiment_id]
+        n_rivals = count_comparisons(protocol)
         if not protocol.primary.is_rate or not np.isfinite(row.control_rate) or row.control_rate <= 0:
             continue
         for size in CURVE_SIZES:
@@ -157,14 +173,15 @@ def simulate_designs(
 
     Accounts and arms are those of the test (as planned, where nobody is assigned); each account reaches the outcome
     with the control's share of `design`, and in the treated arms of the second row with that plus the effect agreed. A
-    run says ship where a look crosses its boundary on the better side; several arms share the error by Bonferroni.
+    run says ship where a look crosses its boundary on the better side; arms and candidates share the error by
+    Bonferroni, and the arms of one candidate are run.
 
     Returns
     -------
     DataFrame
         experiment_id, with_effect (0, and the effect agreed), n_per_group, n_runs, ship_rate with its Wilson range,
-        expected_rate (half of 5 % without an effect, and the power agreed with it; the power of accounts planned too
-        few is lower). Shares of accounts only.
+        expected_rate (half of 5 %, or the candidate's part of it, without an effect, and the power agreed with it; the
+        power of accounts planned too few is lower). Shares of accounts only.
     """
     rows, by_id = [], {test.experiment_id: test for test in tests}
     for row in design.drop_duplicates("experiment_id").itertuples():
@@ -172,9 +189,10 @@ def simulate_designs(
         if not np.isfinite(row.control_rate) or row.control_rate <= 0 or row.n_per_group < 2:
             continue
         names = [*protocol.treated, protocol.control]
-        limits = looks.plan_looks(protocol.looks, alpha=0.05 / max(len(protocol.treated), 1))
+        limits, luck = looks.plan_looks(protocol.looks, alpha=0.05 / count_comparisons(protocol)), 0.025
+        luck *= max(len(protocol.treated), 1) / count_comparisons(protocol)
         rng = np.random.default_rng(seed)
-        for effect, expected in ((0.0, 0.025), (protocol.mde, protocol.power)):
+        for effect, expected in ((0.0, luck), (protocol.mde, protocol.power)):
             shares = {name: min(row.control_rate + effect * (name != protocol.control), 1.0) for name in names}
             shipped = [_run_once(int(row.n_per_group), shares, protocol.control, limits, rng) for _ in range(n_runs)]
             found = stats.estimate_proportion(np.array(shipped), np.arange(n_runs))

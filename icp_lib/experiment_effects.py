@@ -9,7 +9,7 @@ import pandas as pd
 
 from icp_lib import heterogeneity, looks, studies, trials
 from icp_lib.rules import build_levels
-from icp_lib.studies import Measured, Study
+from icp_lib.studies import FULL, Measured, Study
 
 RESULTS = [
     "experiment_id", "candidate", "metric", "role", "arm", "control", "n_arm", "n_control", "value_arm",
@@ -22,8 +22,7 @@ GUARDED = ["experiment_id", "candidate", "arm", "control", "outcome", "metric", 
            "not_worse_than", "state", "note"]  # fmt: skip
 #: Traits that the account table takes from an account's first deal, which may be later than the assignment.
 _LATER = ("buyer_role", "lead_source")
-FULL, _LEAST_SIDE = 0.999, 20
-_Z = 1.959963985
+_LEAST_SIDE = 20
 
 
 def find_look(shares: list[float], planned: list[float]) -> tuple[list[float], list[float], bool]:
@@ -74,7 +73,8 @@ def compare_tests(tests: Iterable[Study], withheld: Mapping[str, str]) -> pd.Dat
             found[_SAYS], found["adjustment"] = np.nan, ""
             found["note"] = f"Result withheld. {withheld[test.experiment_id]}"
         frames.append(found)
-    extra = ["outcome", "se", "df", "se_control", "method", "is_lower_better", "is_look", "n_events"]
+    extra = ["outcome", "se", "df", "se_control", "method", "is_lower_better", "is_look", "n_events", "events_arm",
+             "events_control"]  # fmt: skip
     table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*RESULTS, *extra])
     return table[[*RESULTS, *extra]]
 
@@ -86,18 +86,22 @@ def _compare_group(test: Study, candidate: str, part: pd.DataFrame) -> pd.DataFr
         return pd.DataFrame()
     covariates = [name for name in test.covariates if part[name].std() > 0]
     options = {"control": control, "arm": "group", "covariates": covariates, "family": "family_id"}
-    measures = [each.columns for each in test.measured]
-    found = trials.compare_arms(part, measures, draws=studies.draw_again(test, part), **options)
-    frames = [_adjust(test, each, rows) for each, rows in zip(test.measured, _split(found, test.measured), strict=True)]
+    draws, frames = studies.draw_again(test, part), []
+    for each in test.measured:
+        level = _find_level(test, each)
+        rows = trials.compare_arms(part, [each.columns], draws=draws, conf_level=level, **options)
+        frames.append(_adjust(test, each, rows))
     found = pd.concat(frames, ignore_index=True).assign(experiment_id=test.experiment_id, candidate=candidate)
     top = {(each.role, each.measure.id): part[each.columns.numerator] > 0 for each in test.measured}
     inside = [part["group"].isin([row.arm, control]) & top[row.role, row.metric] for row in found.itertuples()]
     return found.assign(n_events=[int(each.sum()) for each in inside])
 
 
-def _split(found: pd.DataFrame, measured: list[Measured]) -> list[pd.DataFrame]:
-    """The rows of each measure; two measures of one id (a guardrail may repeat one) are told apart by their role."""
-    return [found[(found["metric"] == each.measure.id) & (found["role"] == each.role)] for each in measured]
+def _find_level(test: Study, measured: Measured) -> float:
+    """The level of the look that is due, at which draws are read; guardrails and all else have 95 %."""
+    taken, left, is_now = find_look(test.shares, test.protocol.looks)
+    is_looked = measured.role != "guardrail" and measured.measure.id == test.protocol.primary.id and is_now
+    return looks.find_level([*taken, *left], len(taken)) if is_looked else 0.95
 
 
 def _adjust(test: Study, measured: Measured, rows: pd.DataFrame) -> pd.DataFrame:
@@ -139,30 +143,41 @@ def check_guardrails(tests: Iterable[Study], compared: pd.DataFrame) -> pd.DataF
         judged = trials.check_guardrails(rows.reset_index(drop=True), margins, lower_is_better=lower)
         state = np.select([judged["passes"], judged["is_worse"]], ["holds", "fails"], "cannot tell")
         rows = rows.reset_index(drop=True)
-        half = _Z * rows["se"]
         named = rows[["experiment_id", "candidate", "arm", "control", "outcome", "metric", "effect", "note"]]
         state = np.where(rows["effect"].isna(), "not judged", state)
-        ends = {"effect_low": rows["effect"] - half, "effect_high": rows["effect"] + half}
+        ends = judged[["effect_low", "effect_high"]]
         frames.append(named.assign(**ends, not_worse_than=judged["not_worse_than"], state=state))
     return pd.concat(frames, ignore_index=True)[GUARDED] if frames else pd.DataFrame(columns=GUARDED)
 
 
 def compare_within(tests: Iterable[Study], withheld: Mapping[str, str], traits: Mapping[str, dict]) -> pd.DataFrame:
-    """Search for kinds of accounts in which an arm does better or worse than in the others, adjusted for the search."""
+    """Search for kinds of accounts in which an arm does better or worse than in the others, adjusted for the search.
+
+    Only where a planned look is due or the test is through; families whole, within the strata of the lot. `n_searches`
+    is how many tests (and candidates) were searched: p_adjusted is multiplied by it, and the note says so.
+    """
     frames, traits = [], {name: how for name, how in traits.items() if name not in _LATER}
     for test in tests:
         if test.group == "candidate" or test.experiment_id in withheld or test.protocol is None:
+            continue
+        if not find_look(test.shares, test.protocol.looks)[2] and test.shares[-1] < FULL:
             continue
         for candidate, part in studies.list_groups(test):
             over = part[part["m0_is_mature"].astype(bool)].reset_index(drop=True)
             masks = _build_masks(over, build_levels(over, dict(traits)) if len(over) else [])
             if masks.shape[1] and test.protocol.control in set(over["arm"]) and over["arm"].nunique() > 1:
                 found = heterogeneity.search_effects(
-                    over, test.measured[0].columns, masks, control=test.protocol.control, mde=test.protocol.mde
-                )
+                    over, test.measured[0].columns, masks, control=test.protocol.control, mde=test.protocol.mde,
+                    family="family_id", strata=pd.factorize(over["stratum"].fillna(""))[0],
+                )  # fmt: skip
                 frames.append(found.assign(experiment_id=test.experiment_id, candidate=candidate,
                                            metric=test.protocol.primary.id))  # fmt: skip
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    if not frames:
+        return pd.DataFrame()
+    table, n = pd.concat(frames, ignore_index=True), len(frames)
+    said = np.where(table["is_refused"].astype(bool) | (n == 1), "", f"adjusted for searches in {n} tests")
+    note = np.where(table["note"] != "", table["note"], said)
+    return table.assign(n_searches=n, p_adjusted=np.minimum(1.0, table["p_adjusted"] * n), note=note)
 
 
 def _build_masks(part: pd.DataFrame, levels: list) -> pd.DataFrame:

@@ -8,11 +8,13 @@ import pandas as pd
 
 from icp_lib import designs
 from icp_lib.protocols import name_day
-from icp_lib.studies import ANALYSED, Study, numeric_columns
+from icp_lib.studies import ANALYSED, FULL, Study, numeric_columns
 
 PASSED, FAILED, NOTED, OPEN = "passed", "failed", "noted", "not made yet"
 COLUMNS = ["experiment_id", "check", "state", "found", "p_value", "todo"]
 ALARM, MOST_CONTAMINATED, LEAST_EXPOSED = 0.01, 0.05, 0.80
+#: Accounts of an arm whose window is over, from which on it can be said that nobody is worked.
+MIN_JUDGED = 10
 _TRAITS = ("employees", "annual_revenue")
 
 
@@ -105,18 +107,23 @@ def _check_arms(study: Study) -> dict:
     return _row("Arms", PASSED, f"{', '.join(f'{each} {counts[each]:,}' for each in sorted(wanted))}.")
 
 
-def _counts(study: Study, rows: pd.DataFrame) -> dict[str, int]:
+def _counts(study: Study, rows: pd.DataFrame, column: str = "account_id") -> dict[str, int]:
+    """Lines of each arm, or families: these were assigned, so only their numbers follow the lot."""
+    rows = rows if column == "account_id" else rows.drop_duplicates([study.group, column])
     return {str(name): int(n) for name, n in rows[study.group].value_counts().sort_index().items()}
 
 
 def _check_loss(study: Study) -> dict | None:
-    """As many accounts are lost from one arm as from another: Fisher's exact test."""
+    """As many families have lost an account in one arm as in another: Fisher's exact test."""
     assigned = _counts(study, study.lines)
     analysed = _counts(study, study.lines[study.lines["fate"] == ANALYSED])
     control = study.protocol.control
     if len(assigned) < 2 or control not in assigned:
         return None
-    table = designs.check_loss(assigned, analysed, control=control, alarm=ALARM)
+    families = _counts(study, study.lines, "family_id")
+    torn = _counts(study, study.lines[study.lines["fate"] != ANALYSED], "family_id")
+    whole = {name: n - torn.get(name, 0) for name, n in families.items()}
+    table = designs.check_loss(families, whole, control=control, alarm=ALARM)
     lost = "; ".join(f"{name} {n - analysed.get(name, 0):,} of {n:,}" for name, n in assigned.items())
     p_value = table["p_adjusted"].min()
     if table["passes"].all():
@@ -132,9 +139,13 @@ def _check_ratio(study: Study) -> dict | None:
     shares = dict.fromkeys(study.protocol.arms, 1 / len(study.protocol.arms))
     if len(counts) < 2:
         return None
-    found = designs.check_ratio({name: counts.get(name, 0) for name in shares}, shares, alarm=ALARM).iloc[0]
-    sizes = " against ".join(f"{n:,} {name}" for name, n in counts.items())
-    words = f"{sizes}; a shift of {found['detectable_share']:.0%} of the accounts would show."
+    families = _counts(study, study.lines, "family_id")
+    found = designs.check_ratio({name: families.get(name, 0) for name in shares}, shares, alarm=ALARM).iloc[0]
+    sizes, what = " against ".join(f"{n:,} {name}" for name, n in counts.items()), "accounts"
+    if families != counts:
+        what = "families"
+        sizes += f", in {' and '.join(f'{n:,}' for n in families.values())} families"
+    words = f"{sizes}; a shift of {found['detectable_share']:.0%} of the {what} would show."
     if found["passes"]:
         return _row("Sizes of the arms", PASSED, words, p_value=found["p_value"])
     todo = "Something after the coin decided who is in the list. Find it before anything else."
@@ -164,7 +175,10 @@ def _check_exposure(study: Study) -> dict:
     treated = over if study.group == "candidate" else over[over["arm"] != protocol.control]
     shares = treated["exposed_at"].notna().groupby(treated["group"]).agg(["sum", "size"])
     words = ", ".join(f"{int(n):,} of {int(size):,} in {name}" for name, n, size in shares.itertuples())
-    if len(shares) and (shares["sum"] == 0).any():
+    is_idle = shares["sum"] == 0
+    if is_idle.any() and (shares.loc[is_idle, "size"] < MIN_JUDGED).all() and study.shares[-1] < FULL:
+        return _row("Worked as the arm says", OPEN, f"{words}; from {MIN_JUDGED} on it can be judged.")
+    if is_idle.any():
         todo = "Record exposed_at, or the arm was never worked and nothing was tested."
         return _row("Worked as the arm says", FAILED, f"an arm has nobody worked: {words}.", todo)
     is_low = (shares["sum"] < LEAST_EXPOSED * shares["size"]).any()
@@ -216,7 +230,7 @@ def _check_metric(study: Study) -> dict:
 
 
 def _check_balance(study: Study) -> dict | None:
-    """The arms were alike before: the primary metric in the days before, and size."""
+    """The arms were alike before, in means of families: the primary metric in the days before, and size."""
     frame, control = study.frame, study.protocol.control
     if study.group == "candidate" or control not in set(frame["arm"]) or frame["arm"].nunique() < 2:
         return None
@@ -227,7 +241,8 @@ def _check_balance(study: Study) -> dict | None:
     columns = {name: values for name, values in columns.items() if values.std() > 0}
     if not columns:
         return _row("Alike before", OPEN, "nothing is known of the accounts before the test.")
-    table = designs.check_balance(frame[["arm"]].assign(**columns), list(columns), arm="arm", control=control)
+    by_family = frame[["arm", "family_id"]].assign(**columns).groupby(["arm", "family_id"], as_index=False).mean()
+    table = designs.check_balance(by_family, list(columns), arm="arm", control=control)
     worst = table.loc[table["p_adjusted"].fillna(1.0).idxmin()]
     words = f"{worst['covariate'].replace('_', ' ')}, {abs(worst['difference_in_sd']):.2f} standard deviations"
     found = f"largest difference: {words}, of {len(columns):,} things compared."

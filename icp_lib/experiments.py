@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from icp_lib import outcomes, stats, trials
-from icp_lib.experiment_effects import FULL, check_guardrails, compare_tests, find_look
+from icp_lib.experiment_effects import check_guardrails, compare_tests, find_look
 from icp_lib.experiment_health import check_health, list_withheld
 from icp_lib.outcomes import Sources
 from icp_lib.protocols import Guardrail, Protocol, name_day
 from icp_lib.rules import Segment
 from icp_lib.schemas import CLAIM_COLUMNS
-from icp_lib.studies import Study
+from icp_lib.studies import FULL, Study
 
 PROTOCOL = [
     "experiment_id", "state", "design", "candidate", "question", "primary", "arms", "control", "written_on",
@@ -33,6 +33,7 @@ ARCHIVE = ["experiment_id", "candidate", "concluded_on", "decision", "what", "af
 CHANGED = ["experiment_id", "candidate", "arm", "decision_before", "decision", "effect_before", "effect", "metric",
            "reading"]  # fmt: skip
 _Z, _LATE_DAYS = 1.959963985, 7
+_NO_GAIN = "No gain: every candidate got the same treatment, so what it brings over going on as usual is not known."
 
 
 class Judged(NamedTuple):
@@ -137,13 +138,13 @@ def decide(
 ) -> pd.DataFrame:
     """Say for every arm what its protocol says to do: the table `experiment_decisions`.
 
-    ship: better beyond luck (adjusted p at most 5 %) and every guardrail holds. stop: the likely range ends below the
-    smallest effect worth having, or a guardrail fails, or it is worse beyond luck. continue: neither, and windows are
-    open, accounts are left, or no planned look is due. cannot answer: neither, and nothing is left. withheld: a health
-    check failed. not started: nobody is assigned.
+    Between planned looks nothing is decided: continue. At one, ship: better beyond luck (adjusted p at most 5 %) and
+    every guardrail holds. stop: the likely range ends below the smallest effect worth having, or a guardrail fails, or
+    it is worse beyond luck. continue: neither, and windows are open or accounts are left. cannot answer: neither, and
+    nothing is left. withheld: a health check failed. not started: nobody is assigned.
 
     The gain is effect x what one more success has been worth - the cost of an account, per account worked; its range
-    holds the errors of both.
+    holds the errors of both. A sample test has none: its control is another candidate, not going on as usual.
     """
     rows = []
     for test in tests:
@@ -179,6 +180,8 @@ def _decide_row(test: Study, row: dict, guards: pd.DataFrame, withheld: Mapping[
                                          "effect_low", "effect_high", "p_adjusted", "adjustment", "note")}  # fmt: skip
     look = f"{len(taken)} of {len(taken) + len(left)}" if taken else "none yet"
     kept |= {"look": look, "guardrails": "; ".join(states), "n": row["n_arm"] + row["n_control"]}
+    if test.protocol.design == "sample":
+        kept["note"] = f"{row['note']} {_NO_GAIN}".strip()
     decision, why = _choose(test, row, list(guards["state"]), withheld, is_now)
     return kept | {"decision": decision, "why": why, "verdict": judge_row(row, decision)}
 
@@ -193,14 +196,14 @@ def _choose(test: Study, row: dict, guards: list[str], withheld: Mapping[str, st
     is_open = test.shares[-1] < FULL
     if np.isnan(row["effect"]):
         return ("continue", "no window is over yet") if is_open else ("cannot answer", row["note"].rstrip("."))
+    if not is_now:
+        return "continue", "no planned look is due; this one is extra"
     if "fails" in guards:
         return "stop", "a guardrail fails"
     if is_beyond_luck and sign * row["effect"] < 0:
         return "stop", "worse beyond luck"
     if high < protocol.smallest_worth:
         return "stop", "the likely range ends below the smallest effect worth having"
-    if not is_now:
-        return "continue", "no planned look is due; this one is extra"
     if is_beyond_luck and all(state == "holds" for state in guards):
         return "ship", "better beyond luck" + (", and every guardrail holds" if guards else "")
     why = "neither better beyond luck nor ruled out"
@@ -231,6 +234,8 @@ def judge_row(row: Mapping, decision: str) -> str:
 def _find_worth(test: Study, candidate: str, arm: str, accounts, sources: Sources, end: datetime) -> dict:
     """What one more success of the primary measure has been worth among accounts of the profile outside the test."""
     primary, name = test.protocol.primary, arm if test.group == "candidate" else candidate
+    if test.protocol.design == "sample":  # its control is another candidate, not going on as usual
+        return {"worth": np.nan, "worth_se": np.nan, "n_successes": np.nan}
     if primary.metric == "margin_per_account":
         return {"worth": 1.0, "worth_se": 0.0, "n_successes": np.nan}
     if not primary.is_rate:

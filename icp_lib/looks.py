@@ -12,7 +12,7 @@ from scipy.special import ndtr
 from scipy.stats import norm
 
 from icp_lib.checks import DataError, check_range
-from icp_lib.contrasts import set_interval
+from icp_lib.contrasts import set_interval, widen_few
 
 N_NODES = 200
 #: Nearer looks are one look; the quadrature needs the distance.
@@ -156,7 +156,8 @@ def adjust_look(results: pd.DataFrame, shares: Sequence[float], look: int, *, al
     Parameters
     ----------
     results : DataFrame
-        From `trials.compare_arms`; before `trials.adjust_arms`.
+        From `trials.compare_arms`, best at the level of this look (`find_level`): then an interval of draws has the
+        draws' own point at that level; before `trials.adjust_arms`.
     shares : sequence of float
         Information at each look: as it was at those that took place, as planned at the others.
     look : int
@@ -171,11 +172,24 @@ def adjust_look(results: pd.DataFrame, shares: Sequence[float], look: int, *, al
         raise DataError(f"looks: look {look} of {len(shares)} planned ones.")
     if len(shares) == 1 and shares[0] >= 1:
         return results.assign(adjustment="fixed horizon")
-    level = float(plan_looks(shares[:look], alpha=alpha)["conf_level"].iloc[-1])
+    level = find_level(shares, look, alpha=alpha)
     rows = [set_interval(row, level) for row in results.to_dict("records")]
     table = pd.DataFrame(rows, columns=results.columns, index=results.index)
     p_values = [_repeated_p(each, shares[:look]) for each in results["p_value"]]
     return table.assign(p_value=p_values, adjustment=f"look {look} of {len(shares)}, O'Brien-Fleming spending")
+
+
+def find_level(shares: Sequence[float], look: int, *, alpha: float = 0.05) -> float:
+    """Return the level that the interval has at a look.
+
+    Examples
+    --------
+    >>> round(find_level([0.5, 1.0], 1), 4), find_level([1.0], 1)
+    (0.9969, 0.95)
+    """
+    if len(shares) == 1 and shares[0] >= 1:
+        return 1 - alpha
+    return float(plan_looks(shares[:look], alpha=alpha)["conf_level"].iloc[-1])
 
 
 def _repeated_p(p_value: float, shares: Sequence[float]) -> float:
@@ -199,7 +213,8 @@ def always_valid(results: pd.DataFrame, mde: float, *, alpha: float = 0.05) -> p
     r = 1 + mde^2 / se^2 the interval is effect +- se sqrt((r log(r / alpha^2)) / (r - 1)), the p-value
     sqrt(r) exp(-z^2 (r - 1) / (2 r)). It rests on the normal approximation of the estimate, hence on 50 accounts an arm
     or more. A spread of the minimum detectable effect makes the interval about as narrow as it can be at the planned
-    end, where mde / se = 2.8.
+    end, where mde / se = 2.8. For shares of few events no range is narrower than Newcombe's at the level of so many
+    standard errors.
 
     References
     ----------
@@ -212,12 +227,21 @@ def always_valid(results: pd.DataFrame, mde: float, *, alpha: float = 0.05) -> p
     half = np.sqrt(r * np.log(r / alpha**2) / (r - 1))
     z, ratio = results["effect"] / error, results["effect_relative"] + 1
     factor = np.exp(half * results["se_relative"])
+    ends = [_widen(*each) for each in zip(results.to_dict("records"), half, half * error, strict=True)]
     return results.assign(
-        effect_low=results["effect"] - half * error,
-        effect_high=results["effect"] + half * error,
+        effect_low=[low for low, _ in ends],
+        effect_high=[high for _, high in ends],
         effect_relative_low=ratio / factor - 1,
         effect_relative_high=ratio * factor - 1,
         p_value=np.minimum(1.0, np.sqrt(r) * np.exp(-(z**2) * (r - 1) / (2 * r))),
         adjustment="always valid (a look that was not planned)",
         note=results["note"].where(error.notna() | (results["note"] != ""), "No two accounts differ yet: no interval."),
     )
+
+
+def _widen(row: dict, points: float, half: float) -> tuple[float, float]:
+    """effect +- half, so many standard errors; with few events of a share no narrower than Newcombe's."""
+    low, high = row["effect"] - half, row["effect"] + half
+    if np.isnan(half) or not np.isfinite(row.get("events_arm", np.nan)):
+        return low, high
+    return widen_few(row, low, high, float(2 * ndtr(min(points, MOST_Z)) - 1))

@@ -161,18 +161,21 @@ def estimate_success(events: pd.DataFrame, members, sources: Sources, cutoff: da
     Returns
     -------
     dict
-        worth (mean contracted first-year margin an account, NaN below 15 accounts), worth_se, n_successes. A figure of
+        worth (mean contracted first-year margin an account, NaN below 15 accounts; a deal without an amount takes the
+        mean of the others), worth_se, n_successes. A figure of
         accounts that came by themselves: that one more success is worth as much is an assumption.
     """
     own = events[events["account_id"].isin(members)]
     first = own.groupby("account_id")["at"].min()
     first = first[first <= pd.Timestamp(cutoff) - pd.Timedelta(days=WINDOW_DAYS)]
     deals = sources.opportunities
-    won = deals[deals["is_relevant"] & (deals["status"] == "won") & deals["account_id"].isin(first.index)]
+    won = deals[deals["is_relevant"] & (deals["status"] == "won")]
+    margin = first_year_margin(won, sources.gross_margin_rate)
+    margin = margin.fillna(margin.mean()).fillna(0.0)  # as in `build_events`
+    won = won[won["account_id"].isin(first.index)]
     began = first.reindex(won["account_id"]).set_axis(won.index)
     since = (won["closed_at"] - began).dt.total_seconds() / 86400
-    margin = first_year_margin(won, sources.gross_margin_rate)
-    got = margin.where((since >= 0) & (since <= WINDOW_DAYS), 0.0).fillna(0.0)
+    got = margin[won.index].where((since >= 0) & (since <= WINDOW_DAYS), 0.0)
     per_account = got.groupby(won["account_id"]).sum().reindex(first.index).fillna(0.0)
     if len(first) < MIN_SUCCESSES:
         return {"worth": np.nan, "worth_se": np.nan, "n_successes": len(first)}

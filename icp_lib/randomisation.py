@@ -198,6 +198,7 @@ def randomise_test(values, assigned, draws, arm: int, control: int, conf_level: 
     Statistic: the difference of the two ratios of sums over its standard error (delta method), so that the test is
     exact where the treatment does nothing to anyone, and right in large samples where it only does nothing on average.
     Interval: effect +- q se with q the level's point of |t| over the draws; 0 lies outside exactly where p is below.
+    A level beyond the draws has the largest of them, or the normal point as much wider as the draws are at 95 %.
     Of an inversion it differs by taking the distribution of t as the same at every effect; an inversion is not defined
     for a ratio.
 
@@ -234,11 +235,21 @@ def randomise_test(values, assigned, draws, arm: int, control: int, conf_level: 
     drawn = np.abs(_studentise(values, draws, arm, control)[0])
     drawn = np.sort(np.where(np.isnan(drawn), np.inf, drawn))
     below = np.searchsorted(drawn, abs(seen) * (1 - TIE))
-    place = int(np.ceil((len(drawn) + 1) * conf_level - 1e-9))
-    half = drawn[place - 1] * error if place <= len(drawn) else np.inf
+    half = _find_point(drawn, conf_level) * error
     found |= {"effect_low": value - usual - half, "effect_high": value - usual + half}
     p_value = (1 + len(drawn) - below) / (len(drawn) + 1)
     return found | {"p_value": float(p_value), "se": float(half / norm.ppf(0.5 + conf_level / 2))}
+
+
+def _find_point(drawn, conf_level: float) -> float:
+    """The level's point of sorted |t|."""
+    place = int(np.ceil((len(drawn) + 1) * conf_level - 1e-9))
+    if place <= len(drawn):
+        return drawn[place - 1]
+    usual = int(np.ceil((len(drawn) + 1) * 0.95 - 1e-9))
+    if usual > len(drawn):
+        return np.inf
+    return max(drawn[-1], drawn[usual - 1] * norm.ppf(0.5 + conf_level / 2) / norm.ppf(0.975))
 
 
 def _studentise(values, draws, arm: int, control: int) -> tuple[np.ndarray, ...]:
@@ -248,7 +259,8 @@ def _studentise(values, draws, arm: int, control: int) -> tuple[np.ndarray, ...]
     ratios, variances = [], []
     with np.errstate(all="ignore"):
         for code in (arm, control):
-            n, y, d, yy, yd, dd = ((draws == code).astype(float) @ parts).T
+            blocks = np.array_split(draws, max(-(-len(draws) // BLOCK), 1))
+            n, y, d, yy, yd, dd = np.concatenate([(each == code).astype(float) @ parts for each in blocks]).T
             ratio = y / d
             spread = (yy - 2 * ratio * yd + ratio**2 * dd) / (n - 1)  # the linearised values have the mean 0
             ratios.append(ratio)

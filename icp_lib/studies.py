@@ -17,7 +17,10 @@ ANALYSED = "analysed"
 _LIST = ["account_id", "arm", "candidate", "assigned_at", "exposed_at", "stratum", "fate"]
 #: Accounts with something before their assignment that a covariate needs; share of the planned accounts that is all.
 _MIN_BEFORE, _ALL = 10, 0.95
-_N_DRAWS = 999
+#: From this share on a test is through.
+FULL = 0.999
+#: With looks more, because the first boundary of several lies below a p-value of 1 in 1,000.
+_N_DRAWS, _N_DRAWS_LOOKS = 999, 9999
 
 
 class Measured(NamedTuple):
@@ -112,7 +115,10 @@ def _build_study(name, protocols, assignments, set_aside, accounts, sources, cut
 
 
 def list_lines(name: str, assignments: pd.DataFrame, set_aside: pd.DataFrame, accounts: pd.DataFrame) -> pd.DataFrame:
-    """Return the assignment list of one test, line by line, with what became of each: analysed, or why not."""
+    """Return the assignment list of one test, line by line, with what became of each: analysed, or why not.
+
+    An account that is not among the accounts has no known family: `family_id` is its own id.
+    """
     kept = assignments[assignments["experiment_id"] == name].reset_index(drop=True).assign(fate=ANALYSED)
     known = kept["account_id"].isin(accounts["account_id"])
     n_arms = kept.groupby("account_id")["arm"].transform("nunique")
@@ -130,7 +136,8 @@ def list_lines(name: str, assignments: pd.DataFrame, set_aside: pd.DataFrame, ac
         dates = {each: pd.to_datetime(aside[each], errors="coerce", utc=True).dt.tz_localize(None)
                  for each in ("assigned_at", "exposed_at")}  # fmt: skip
         kept = pd.concat([kept, aside.assign(fate=fate, **dates)], ignore_index=True)
-    return kept.reindex(columns=_LIST)
+    family = kept["account_id"].map(accounts.set_index("account_id")["family_id"]).fillna(kept["account_id"])
+    return kept.reindex(columns=_LIST).assign(family_id=family)
 
 
 def is_reconciled(tests: Sequence[Study]) -> bool:
@@ -183,13 +190,19 @@ def numeric_columns(values: pd.Series, name: str) -> dict[str, pd.Series]:
 
 
 def _share_over(frame, protocol: Protocol, cutoff) -> float:
-    """Share of the planned accounts whose primary window was over at a moment."""
-    if not len(frame):
+    """Share of the planned accounts whose primary window was over at a moment.
+
+    Once nobody has been assigned for a quarter no more will come, and the accounts of the list are all there are.
+    """
+    listed = frame.loc[frame["assigned_at"] <= pd.Timestamp(cutoff), "assigned_at"]
+    if not len(listed):
         return 0.0
     per_group = protocol.assignment.n_per_arm or 0
     n_groups = len(protocol.profiles) * (len(protocol.arms) if protocol.design == "uplift" else 1)
     planned = per_group * n_groups
-    total = planned if len(frame) < _ALL * planned else len(frame)
+    is_filled = len(frame) >= _ALL * planned
+    is_at_rest = listed.max() <= pd.Timestamp(cutoff) - pd.DateOffset(months=3)
+    total = len(frame) if is_filled else len(listed) if is_at_rest else planned
     over = frame["assigned_at"] + pd.Timedelta(days=protocol.primary.window_days) <= pd.Timestamp(cutoff)
     return float(over.sum() / total)
 
@@ -205,10 +218,11 @@ def list_groups(study: Study) -> list[tuple[str, pd.DataFrame]]:
     return [(str(name), part) for name, part in study.frame.groupby(named, sort=True)]
 
 
-def draw_again(study: Study, part: pd.DataFrame, n_draws: int = _N_DRAWS) -> np.ndarray | None:
+def draw_again(study: Study, part: pd.DataFrame, n_draws: int | None = None) -> np.ndarray | None:
     """Draw the arms of these accounts again by the rule of the protocol; None for a sample test (no lot there)."""
     if study.group == "candidate":
         return None
+    n_draws = n_draws or (_N_DRAWS_LOOKS if len(study.protocol.looks) > 1 else _N_DRAWS)
     plan, counts = study.protocol.assignment, part["arm"].value_counts().sort_index()
     strata = pd.factorize(part["stratum"].fillna(""))[0]
     balanced = [name for name in study.covariates if not name.startswith("c_stratum")]

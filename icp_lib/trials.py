@@ -16,6 +16,7 @@ from icp_lib.randomisation import randomise_test, take_off
 from icp_lib.stats import NAN
 
 _ACCOUNTS = "_accounts"
+ADJUSTED = "The effect is adjusted for what was known before; the values of both arms are as they were."
 ROUGH = f"Few accounts: rough below {FEW} in an arm, or {MIN_EVENTS} of them with something."
 
 
@@ -65,8 +66,10 @@ def compare_arms(
     Returns
     -------
     DataFrame
-        RESULT_COLUMNS, one row a metric and arm, arms in order of name. `se_relative` is the standard error of
-        log(value_arm / value_control). What cannot be computed is NaN, and `note` says why.
+        RESULT_COLUMNS, one row a metric and arm, arms in order of name. value_arm and value_control are as they were;
+        covariates adjust the effect alone, and the note says so. `se_relative` is the standard error of
+        log(value_arm / value_control); events_arm and events_control are filled for shares of few events, whose
+        interval is never narrower than Newcombe's. What cannot be computed is NaN, and `note` says why.
 
     Raises
     ------
@@ -170,8 +173,29 @@ def _compare_measure(data, measure: Measure, draws, *, control, arm, family, cov
                 row |= _regress(part[inside], measure, name, arm, cluster[inside], covariates, conf_level)
             row["note"] = " ".join(filter(None, [row["note"], ROUGH if is_few else ""]))
         row |= {"n_arm": int(sizes.get(name, 0)), "n_control": int(sizes.get(control, 0))}
+        row = _tell_raw(row, part, measure, arm, conf_level)
         rows.append(row | {"note": " ".join(filter(None, [row["note"], "" if is_known.all() else told]))})
     return rows
+
+
+def _tell_raw(row: dict, part, measure: Measure, arm: str, conf_level: float) -> dict:
+    """The values of both arms as they were; the interval of a share of few events widened to Newcombe's."""
+    values = [build_values(part[part[arm] == each], measure) for each in (row["arm"], row["control"])]
+    sums = [each.sum(axis=0) for each in values]
+    if not all(each[1] > 0 for each in sums) or np.isnan(row["effect"]):
+        return row
+    row |= {"value_arm": sums[0][0] / sums[0][1], "value_control": sums[1][0] / sums[1][1]}
+    raw = row["value_arm"] - row["value_control"]
+    if abs(row["effect"] - raw) > contrasts.ROUNDING * max(abs(raw), abs(row["value_control"])):
+        row["note"] = " ".join(filter(None, [row["note"], ADJUSTED]))
+    counts = [(int(each[0]), len(table)) for each, table in zip(sums, values, strict=True)]
+    is_share = measure.denominator is None and all(np.isin(each[:, 0], (0, 1)).all() for each in values)
+    if not is_share or min(min(got, n - got) for got, n in counts) >= MIN_EVENTS:
+        return row
+    row |= {"events_arm": counts[0][0], "events_control": counts[1][0]}
+    if np.isnan(row["se"]) and raw == 0:
+        row |= {"p_value": 1.0, "note": ""}
+    return contrasts.set_interval(row, conf_level)
 
 
 def code_families(part: pd.DataFrame, family: str | None) -> np.ndarray:
@@ -260,7 +284,8 @@ def check_guardrails(
 ) -> pd.DataFrame:
     """Judge metrics that must not get worse by more than a margin: one-sided, and all must pass.
 
-    Because all must pass, each keeps its whole level: no correction.
+    Because all must pass, each keeps its whole level: no correction. It is judged on the end of its own interval, that
+    of few events, of draws or of a regression, as `compare_arms` made it.
 
     Parameters
     ----------
@@ -275,8 +300,9 @@ def check_guardrails(
     Returns
     -------
     DataFrame
-        metric, arm, control, n_arm, n_control, effect, bound (the worst that is likely), not_worse_than, p_value (of
-        being worse than the margin), passes, is_worse (the whole two-sided interval is), note.
+        metric, arm, control, n_arm, n_control, effect, effect_low, effect_high (two-sided, twice the level outside),
+        bound (the worst that is likely: one of these ends), not_worse_than, p_value (of being worse than the margin;
+        NaN for a share of few events, whose interval has none), passes, is_worse (the whole interval is), note.
 
     References
     ----------
@@ -292,15 +318,21 @@ def check_guardrails(
     table = results[results["metric"].isin(list(margins))].reset_index(drop=True)
     sign = np.where(table["metric"].isin(list(lower_is_better)), -1.0, 1.0)
     margin, freedom = table["metric"].map(margins).astype(float), table["df"].fillna(np.inf)
-    half = student.ppf(1 - level, freedom) * table["se"]
     above = sign * (table["effect"] - margin)
     p_value = pd.Series(student.sf(above / table["se"], freedom), table.index)
-    unknown = np.where(table["se"].isna(), "No interval: not shown to be safe.", "")
+    blank = {"effect_relative": NAN, "se_relative": NAN, "method": "", "events_arm": NAN}
+    rows = [blank | row for row in table.to_dict("records")]
+    rows = [row if np.isnan(row["effect"]) else contrasts.set_interval(row, 1 - 2 * level) for row in rows]
+    ends = pd.DataFrame(rows, index=table.index).reindex(columns=["effect_low", "effect_high"]).astype(float)
+    low, high = (ends[name].where(table["effect"].notna()) for name in ends)
+    bound, best = low.where(sign > 0, high), high.where(sign > 0, low)
+    unknown = np.where(bound.isna(), "No interval: not shown to be safe.", "")
     note = (table["note"].fillna("") + " " + unknown).str.strip()
+    is_few = [np.isfinite(row["events_arm"]) for row in rows]
     columns = ["metric", "arm", "control", "n_arm", "n_control", "effect"]
     return table[columns].assign(
-        bound=table["effect"] - sign * half, not_worse_than=margin, p_value=p_value, passes=above - half > 0,
-        is_worse=above + half < 0, note=note,
+        effect_low=low, effect_high=high, bound=bound, not_worse_than=margin, p_value=p_value.mask(is_few),
+        passes=sign * (bound - margin) > 0, is_worse=sign * (best - margin) < 0, note=note,
     )  # fmt: skip
 
 

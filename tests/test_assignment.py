@@ -87,10 +87,22 @@ def test_a_sample_test_takes_as_many_of_each_candidate():
 def test_more_of_the_current_effort_than_agreed_is_refused():
     accounts = build_accounts(100)
     deals = build_deals([(f"A{i:05d}", -90, -30, "lost", np.nan) for i in range(50)])
-    flow = estimate_flow(ALL, accounts, deals, DAY, 50)
+    flow = estimate_flow(ALL, accounts, deals, DAY, 50, 100)
     assert flow["share_of_new"] == pytest.approx(0.5) and np.isnan(flow["share_of_margin"])
     with pytest.raises(DataError, match=r"would use 50% of a quarter's new opportunities, more than max_share \(20%\)"):
         assign_accounts(write_protocol(), accounts, deals)
+
+
+def test_customers_do_not_dilute_the_share_of_the_effort_and_an_unknown_amount_is_the_mean():
+    """Of 100 accounts 60 are customers: 20 worked of the 40 that can be are half, not a fifth."""
+    accounts = build_accounts(100)
+    won = [(f"A{i:05d}", -90, -30, "won", 100.0 if i else np.nan) for i in range(60)]
+    lost = [(f"A{i:05d}", -90, -30, "lost", np.nan) for i in range(60, 100)]
+    with pytest.raises(DataError, match="would use 50% of a quarter's new opportunities"):
+        assign_accounts(write_protocol(assignment={"n_per_arm": 20}), accounts, build_deals(won + lost))
+    half = Candidate(id="few", conditions=[{"attribute": "employees", "op": "is", "value": 1.0}])
+    flow = estimate_flow(half, accounts, build_deals(won), DAY, 1, 1)  # A00000 and A00050 of 60 alike
+    assert flow["share_of_margin"] == pytest.approx(2 / 60)
 
 
 def test_mistakes_are_named():

@@ -78,6 +78,23 @@ def test_the_curve_falls_and_meets_the_design():
     assert (np.diff(curve) < 0).all() and curve[200] == pytest.approx(table["detectable"][0])
 
 
+def test_arms_and_candidates_share_the_error_and_a_sample_is_as_large_as_the_smallest_candidate():
+    candidates = [{"id": "all"}, {"id": "large", "conditions": [{"attribute": "employees", "op": "between",
+                                                                 "value": [41.0, None]}]}]  # fmt: skip
+    given = {"candidate": None, "candidates": candidates, "expected_rate": 0.2, "assignment": {"n_per_arm": 150}}
+    table, tests = design_of(write_protocol(**given), build_list(0), build_accounts(1000))
+    shared = designs.detectable_effect(150, 150, rate=0.2, n_comparisons=2)
+    assert table["detectable"].tolist() == pytest.approx([shared, shared])
+    curve = build_curves(table, tests)
+    assert curve.loc[curve["n_per_group"] == 150, "effect"].tolist() == pytest.approx([shared, shared])
+    assert simulate_designs(tests, table, n_runs=2)["expected_rate"].tolist() == [0.0125, 0.8]
+    sample = write_protocol(**given | {"design": "sample", "control": "all", "arms": ["letter"], "mde": 0.1})
+    table, _ = design_of(sample, build_list(0), build_accounts(2000))
+    assert table["n_available"].tolist() == [2000, 400] and table["is_able"].all()  # 2 x 400 of 588
+    table, _ = design_of(sample, build_list(0), build_accounts(1000))
+    assert not table["is_able"].any()  # 2 x 200
+
+
 def test_counts_are_compared_as_every_test_is():
     row = compare_counts({"letter": (60, 200), "as_usual": (40, 200)}, "as_usual")[0]
     pooled = 100 / 400

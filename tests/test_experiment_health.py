@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 from experiments_of import DAY, build_accounts, build_list, build_tests, meet, write_protocol
@@ -152,6 +153,30 @@ def test_arms_that_the_protocol_does_not_know_are_named():
     judged, checks, _ = judge(write_protocol(), build_list(N, arms=("leter", "as_usual")))
     assert checks.loc["Arms", "found"] == "'leter' is not in the protocol; 'letter' has no account."
     assert judged.decisions["decision"].tolist() == ["withheld"]
+
+
+def test_families_that_a_coin_assigned_whole_are_counted_and_compared_as_families():
+    """Of 30 families of four, 20 went to one arm: by luck in one of ten lists, though 80 to 40 accounts never are."""
+    arm, family = (np.repeat(values, 4) for values in (np.resize(["letter", "letter", "as_usual"], 30), range(30)))
+    listed = build_list(N).assign(arm=arm)
+    listed["exposed_at"] = (DAY + pd.Timedelta(days=1) + pd.Series(pd.Timedelta(0), range(N))).where(arm == "letter")
+    size = np.where(arm == "letter", 30.0, 20.0) + np.repeat(np.arange(30) * 7 % 30, 4)
+    accounts = build_accounts(N, employees=size).assign(family_id=[f"F{each}" for each in family])
+    judged, checks, _ = judge(write_protocol(assignment={"filled_by": "coin"}), listed, accounts=accounts)
+    assert "in 10 and 20 families" in checks.loc["Sizes of the arms", "found"]
+    assert (checks.loc[["Sizes of the arms", "Alike before"], "p_value"] > 0.01).all() and not judged.withheld
+    gone = accounts["family_id"].isin(["F0", "F1", "F3", "F4"])  # whole families, of one arm: listed twice in error
+    twice = listed[gone.to_numpy()]
+    judged, checks, _ = judge(write_protocol(), pd.concat([listed, twice], ignore_index=True), accounts=accounts)
+    assert "letter 16 of" in checks.loc["Loss by arm", "found"] and checks.loc["Loss by arm", "state"] == "passed"
+
+
+def test_a_few_accounts_of_an_arm_are_too_few_to_say_that_nobody_is_worked():
+    for n_over, state in ((6, "not made yet"), (40, "failed")):
+        dates = np.where(np.arange(N) < n_over, DAY - pd.Timedelta(days=60), pd.Timestamp("2026-09-20"))
+        listed = build_list(N, assigned_at=pd.to_datetime(dates)).assign(exposed_at=pd.NaT)
+        _, checks, _ = judge(write_protocol(), listed)
+        assert checks.loc["Worked as the arm says", "state"] == state
 
 
 def test_arms_that_differed_before_are_found():

@@ -6,15 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from experiments import SMALLEST_WORTH, decide_world, plan
-from experiments_of import CUTOFFS, build_accounts, build_deals, build_list, build_tests, meet, write_protocol
+from experiments_of import CUTOFFS, DAY, build_accounts, build_deals, build_list, build_tests, meet, write_protocol
 from scipy import stats as distributions
 
-from icp_lib import demo, experiments
+from icp_lib import demo, experiment_effects, experiments, heterogeneity
 from icp_lib.experiment_effects import RESULTS, find_look
 from icp_lib.protocols import Protocols
+from icp_lib.rules import Segment
 from icp_lib.schemas import CLAIM_COLUMNS
 
 END = CUTOFFS[-1]
+#: Windows are over, and the list may still grow: nobody was assigned for less than a quarter.
+GROWING = {"end": DAY + pd.Timedelta(days=60), "cutoffs": [DAY + pd.Timedelta(days=60)]}
 
 
 def met_of(n: int, arm: int, usual: int) -> pd.DataFrame:
@@ -46,18 +49,18 @@ def test_the_decision_table_at_the_end(arm, usual, worth, decision):
 
 
 def test_a_test_goes_on_while_accounts_are_left():
-    judged, _ = decide(write_protocol(assignment={"n_per_arm": 400}), 400, 60, 30)
+    judged, _ = decide(write_protocol(assignment={"n_per_arm": 400}), 400, 60, 30, **GROWING)
     row = judged.decisions.iloc[0]
     assert row["decision"] == "continue" and "no planned look is due" in row["why"]
     assert "always valid" in row["adjustment"]
-    planned, _ = decide(write_protocol(assignment={"n_per_arm": 400}, looks=[0.5, 1.0]), 400, 70, 30)
+    planned, _ = decide(write_protocol(assignment={"n_per_arm": 400}, looks=[0.5, 1.0]), 400, 70, 30, **GROWING)
     row = planned.decisions.iloc[0]
     assert (row["decision"], row["look"]) == ("ship", "1 of 2") and "look 1 of 2, O'Brien-Fleming" in row["adjustment"]
 
 
 def test_an_early_look_needs_more_than_the_last_one():
     kept = {"looks": [0.5, 1.0]}
-    early, _ = decide(write_protocol(assignment={"n_per_arm": 400}, **kept), 400, 50, 30)
+    early, _ = decide(write_protocol(assignment={"n_per_arm": 400}, **kept), 400, 50, 30, **GROWING)
     last, _ = decide(write_protocol(**kept), 400, 50, 30)
     assert (early.decisions["decision"][0], last.decisions["decision"][0]) == ("continue", "ship")
     widths = [each.decisions["effect_high"][0] - each.decisions["effect_low"][0] for each in (early, last)]
@@ -101,6 +104,48 @@ def test_a_guardrail_that_fails_stops_and_one_that_cannot_tell_holds_back():
     assert decisions == {"holds": "ship", "cannot tell": "cannot answer", "fails": "stop"}
 
 
+def test_between_looks_nothing_is_decided_also_by_a_guardrail():
+    guard = {"metric": "opportunity_rate", "window_days": 45, "not_worse_than": -0.05}
+    deals = build_deals([(f"A{2 * i + 1:05d}", 5, None, "open", np.nan) for i in range(60)])
+    given = {"guardrails": [guard], "assignment": {"n_per_arm": 400}}
+    for looks, decision in (([1.0], "continue"), ([0.5, 1.0], "stop")):
+        judged, _ = decide(write_protocol(looks=looks, **given), 400, 30, 30, deals=deals, **GROWING)
+        assert judged.guarded["state"].tolist() == ["fails"] and judged.decisions["decision"][0] == decision
+
+
+def test_a_list_that_nobody_adds_to_is_all_there_is_after_a_quarter():
+    """200 of 400 planned: while they are new the test goes on, a quarter after the last of them it is through."""
+    protocol = write_protocol(assignment={"n_per_arm": 400})
+    early, tests = decide(protocol, 400, 30, 30, **GROWING)
+    assert tests[0].shares == [0.5]
+    late, tests = decide(protocol, 400, 36, 30)
+    assert tests[0].shares[-1] == 1.0 and late.decisions["decision"][0] == "cannot answer"
+    assert (early.decisions["decision"][0], early.decisions["look"][0]) == ("continue", "none yet")
+
+
+def test_kinds_of_accounts_are_searched_at_a_look_only_by_families_and_over_all_tests(monkeypatch):
+    seen, search = [], heterogeneity.search_effects
+    monkeypatch.setattr(heterogeneity, "search_effects", lambda *args, **options: seen.append(options) or
+                        search(*args, **options | {"n_draws": 39}))  # fmt: skip
+    protocols = [write_protocol(mde=0.9), write_protocol(id="call", mde=0.9)]
+    stratum = np.resize(["a", "a", "b", "b"], 400)
+    listed = [build_list(400, stratum=stratum), build_list(400, name="call", first=400, stratum=stratum)]
+    accounts = build_accounts(800, country=np.resize(["DE", "DE", "NL", "NL", "NL"], 800))
+    touches = meet([f"A{i:05d}" for i in range(0, 800, 3)])
+    tests, _, _ = build_tests(protocols, pd.concat(listed, ignore_index=True), touches, accounts)
+    traits = {"country": {"kind": "words"}}
+    monkeypatch.setattr(experiment_effects, "build_levels", lambda *_: [("", "", Segment.of(
+        {"attribute": "country", "op": "is", "value": "DE"}))])  # fmt: skip
+    both = experiment_effects.compare_within(tests, {}, traits)
+    one = experiment_effects.compare_within(tests[:1], {}, traits)
+    assert [each["family"] for each in seen] == ["family_id"] * 3 and set(seen[0]["strata"]) == {0, 1}
+    assert both["n_searches"].tolist() == [2, 2] and one["n_searches"].tolist() == [1]
+    expected = min(1.0, 2 * one["p_adjusted"][0])
+    assert both.set_index("experiment_id")["p_adjusted"][one["experiment_id"][0]] == pytest.approx(expected)
+    between = [each._replace(shares=[0.4]) for each in tests]
+    assert experiment_effects.compare_within(between, {}, traits).empty
+
+
 def test_several_arms_share_the_error():
     listed = build_list(600, arms=("letter", "call", "as_usual"))
     protocol = write_protocol(arms=["letter", "call", "as_usual"])
@@ -126,6 +171,8 @@ def test_a_sample_test_compares_candidates_and_never_says_caused():
     assert tests[0].covariates == [] and judged.compared["method"].tolist() == ["proportions"]
     claim = experiments.build_claims(judged.decisions, tests)["claim"][0]
     assert claim == "carriers responds better than makers: Meeting within 45 days."
+    money = ["worth", "gain", "gain_low", "gain_high", "p_best", "expected_regret"]  # over what going on would bring?
+    assert judged.decisions[money].isna().all(axis=None) and "No gain" in judged.decisions["note"][0]
 
 
 def test_the_gain_is_effect_times_worth_less_cost():

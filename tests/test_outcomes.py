@@ -85,5 +85,9 @@ def test_the_worth_of_a_success_is_the_margin_of_the_year_after_it():
     sources = build_sources(touches, deals)
     found = estimate_success(build_events(MEETING, sources), ids, sources, CUTOFFS[-1])
     assert found["n_successes"] == 20 and found["worth"] == pytest.approx(2000 / 20)
+    unknown = build_deals([(ids[0], -490, -400, "won", 2000.0), (ids[1], -490, -400, "won", np.nan)])
+    sources = build_sources(touches, unknown)
+    mean = estimate_success(build_events(MEETING, sources), ids, sources, CUTOFFS[-1])["worth"]
+    assert mean == pytest.approx(2 * 2000 / 20)  # a deal without an amount takes the mean of the others
     few = estimate_success(build_events(MEETING, sources), ids[:14], sources, CUTOFFS[-1])
     assert np.isnan(few["worth"]) and few["n_successes"] == 14

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom, multivariate_normal, norm
 from tea_tasting.metrics import RatioOfMeans
 
-from icp_lib import designs, heterogeneity, looks, randomisation, trials
+from icp_lib import designs, heterogeneity, looks, randomisation, stats, trials
 from icp_lib.checks import DataError
 from icp_lib.contrasts import Measure
 
@@ -501,7 +501,8 @@ def test_few_accounts_are_compared_by_drawing_again():
     draws = randomisation.draw_arms(np.zeros(80, int), {"letter": 1, "usual": 1}, n_draws=999)
     for options in ({}, {"covariates": ["size"]}, {"family": "family_id"}):
         row = compare([MONEY], frame, draws=draws, **options).iloc[0]
-        assert row["method"] == "randomisation" and row["note"] == ""
+        note = trials.ADJUSTED if "covariates" in options else ""
+        assert row["method"] == "randomisation" and row["note"] == note
         assert (row["p_value"] <= 0.05) == (row["effect_low"] > 0 or row["effect_high"] < 0)
     with_size = compare([MONEY], frame, draws=draws, covariates=["size"]).iloc[0]
     residual = frame["money"] - np.polyval(np.polyfit(frame["size"], frame["money"], 1), frame["size"])
@@ -512,6 +513,62 @@ def test_few_accounts_are_compared_by_drawing_again():
     assert "rough" in compare([MONEY], frame).iloc[0]["note"]
     with pytest.raises(DataError, match="draws has 80 accounts, the table 600"):
         compare([MONEY], draws=draws)
+
+
+def few_met(arm: int, usual: int, n: int = 60, **columns) -> pd.DataFrame:
+    """So many of n accounts of each arm met."""
+    met = np.r_[np.arange(n) < arm, np.arange(n) < usual].astype(float)
+    frame = pd.DataFrame({"account_id": range(2 * n), "arm": ["letter"] * n + ["usual"] * n, "met": met})
+    return frame.assign(**columns)
+
+
+def test_a_share_of_one_event_is_never_narrower_than_newcombes():
+    """Drawn again one event has the same |t| everywhere: by itself 0 and 1 of 60 would range from -0.033 to 0.000."""
+    draws = randomisation.draw_arms(np.zeros(120, int), {"letter": 1, "usual": 1}, n_draws=999)
+    low, high = stats.estimate_difference(0, 60, 1, 60)[1:3]
+    pairs = few_met(0, 1, family_id=np.arange(120) // 2, size=np.arange(120) % 7)
+    for options in ({}, {"family": "family_id"}, {"covariates": ["size"], "draws": draws}, {"draws": draws}):
+        row = compare([MET], pairs, **options).iloc[0]
+        assert row["effect_low"] <= low + 1e-12 and row["effect_high"] >= high - 1e-12
+        valid = looks.always_valid(compare([MET], pairs, **options), 0.1).iloc[0]
+        assert valid["effect_low"] < low and valid["effect_high"] > high
+        judged = trials.check_guardrails(compare([MET], pairs, **options), {"met": -0.05}).iloc[0]
+        assert not judged["passes"] and judged["bound"] == pytest.approx(row["effect_low"])
+    nobody = compare([MET], few_met(0, 0, family_id=np.arange(120) // 2), family="family_id").iloc[0]
+    assert nobody["effect_low"] < -0.05 and nobody["note"] == ""
+
+
+def test_guardrails_of_few_events_pass_harm_as_large_as_the_margin_in_1_of_40():
+    """0 % against 5 %, the margin: drawn again alone would pass one in seven."""
+    rng, n_runs = np.random.default_rng(3), 300
+    draws = randomisation.draw_arms(np.zeros(120, int), {"letter": 1, "usual": 1}, n_draws=199)
+    counts = rng.binomial(60, 0.05, n_runs)
+    rows = {usual: compare([MET], few_met(0, usual), draws=draws) for usual in set(counts)}
+    passes = {usual: trials.check_guardrails(row, {"met": -0.05})["passes"][0] for usual, row in rows.items()}
+    assert sum(passes[usual] for usual in counts) <= binom.isf(1e-4, n_runs, 0.025)
+
+
+def test_a_look_has_the_draws_point_at_its_own_level():
+    rng = np.random.default_rng(8)
+    values, seen = np.column_stack([rng.exponential(size=30) ** 3, np.ones(30)]), np.arange(30) % 2
+    draws = randomisation.draw_arms(np.zeros(30, int), {"a": 1, "b": 1}, n_draws=9999)
+    level = looks.find_level([0.5, 1.0], 1)
+    found = randomisation.randomise_test(values, seen, draws, 0, 1, level)
+    drawn = np.abs(randomisation._studentise(values, draws, 0, 1)[0])
+    error = np.hypot(found["se_arm"], found["se_control"])
+    assert (found["effect_high"] - found["effect"]) / error == pytest.approx(np.quantile(drawn, level), rel=0.01)
+    few = randomisation.randomise_test(values, seen, draws[:99], 0, 1, 0.9999)
+    assert np.isfinite(few["se"]) and few["effect_high"] > found["effect_high"]
+
+
+def test_values_are_told_as_they_were_and_only_the_effect_is_adjusted():
+    """Nobody of 60 is a share of 0, not of -0.02 %, however the arms differ in size."""
+    sizes = np.r_[np.arange(60) + 9.0, np.arange(60)]
+    draws = randomisation.draw_arms(np.zeros(120, int), {"letter": 1, "usual": 1}, n_draws=99)
+    for arm, options in ((0, {"draws": draws}), (24, {})):
+        row = compare([MET], few_met(arm, 12, size=sizes), covariates=["size"], **options).iloc[0]
+        assert (row["value_arm"], row["value_control"]) == (arm / 60, 0.2) and trials.ADJUSTED in row["note"]
+        assert row["effect"] != pytest.approx(arm / 60 - 0.2, abs=1e-6)
 
 
 # --- simulated experiments: bench/trials.py runs 4,000 of each
