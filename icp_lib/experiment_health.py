@@ -179,8 +179,8 @@ def _check_control(study: Study) -> dict | None:
         return None
     control = study.frame[study.frame["arm"] == study.protocol.control]
     n_worked = int(control["exposed_at"].notna().sum())
-    name = name_words(study.protocol.control)
-    found = f"{n_worked:,} of {len(control):,} accounts in {name} were worked as the others."
+    name, n = name_words(study.protocol.control), len(control)
+    found = f"{n_worked:,} of {n:,} accounts in the group {name} were worked as the others."
     if n_worked > MOST_CONTAMINATED * len(control):
         return _row("Control left alone", FAILED, found, "The groups differ too little. Repeat with the list locked.")
     todo = "They stay where they were assigned: the effect shown is a little too small." if n_worked else ""

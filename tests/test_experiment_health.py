@@ -120,7 +120,7 @@ def test_an_arm_that_nobody_worked_is_named():
 
 def test_a_control_worked_as_the_arm_is_found_and_a_few_are_noted():
     judged, checks, _ = judge(write_protocol(), build_list(N).assign(exposed_at=DAY + pd.Timedelta(days=2)))
-    assert "60 of 60 accounts in as usual" in checks.loc["Control left alone", "found"] and is_withheld(judged)
+    assert "60 of 60 accounts in the group as" in checks.loc["Control left alone", "found"] and is_withheld(judged)
     listed = build_list(N)
     listed.loc[1, "exposed_at"] = DAY + pd.Timedelta(days=2)
     judged, checks, _ = judge(write_protocol(), listed)
