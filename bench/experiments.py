@@ -34,8 +34,8 @@ def plan(planted: dict) -> Protocol:
     )  # fmt: skip
 
 
-def decide_world(seed: int, protocols: Protocols, null: bool = False) -> pd.DataFrame:
-    """Return the decisions of one world; in a null world no arm does anything."""
+def decide_world(seed: int, protocols: Protocols, null: bool = False, cutoffs=tuple(CUTOFFS)) -> pd.DataFrame:
+    """Return the decisions of one world, looked at at each cutoff; in a null world no arm does anything."""
     world = demo.draw_core(seed, 6000, null)
     listed = demo_tables.build_assignments(np.random.default_rng([seed, 7]), world, null)
     met = np.concatenate([each["account"][each["met"]] for each in world["trials"]])
@@ -47,15 +47,20 @@ def decide_world(seed: int, protocols: Protocols, null: bool = False) -> pd.Data
     accounts = accounts.assign(family_id=accounts["account_id"])
     deals = world["opportunities"].head(0).assign(is_relevant=pd.Series(dtype=bool))
     sources = Sources(deals, touches, pd.DataFrame(), pd.DataFrame())
-    tests = build_studies(protocols, listed, pd.DataFrame(), accounts, sources, CUTOFFS)
+    tests = build_studies(protocols, listed, pd.DataFrame(), accounts, sources, cutoffs)
     return experiments.judge_tests(tests, accounts, sources, END).decisions
+
+
+def decide_worlds(seeds, cutoffs=tuple(CUTOFFS)) -> pd.DataFrame:
+    """Return the decisions of several worlds, one below the other."""
+    protocols = Protocols({each["id"]: plan(each) for each in demo.TRUTH["experiments"]}, {})
+    return pd.concat([decide_world(seed, protocols, cutoffs=cutoffs) for seed in seeds])
 
 
 def main(n_worlds: int) -> None:
     """Print how often each planted test was decided how, and how often its range held the truth."""
     planted = {each["id"]: each for each in demo.TRUTH["experiments"]}
-    protocols = Protocols({name: plan(each) for name, each in planted.items()}, {})
-    found = pd.concat([decide_world(seed, protocols) for seed in range(n_worlds)])
+    found = decide_worlds(range(n_worlds))
     print("| test | true difference | worlds | ship | stop | cannot answer | withheld | range holds the truth |")
     print("|---|---|---|---|---|---|---|---|")
     for name, part in found.groupby("experiment_id"):

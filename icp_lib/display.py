@@ -32,7 +32,7 @@ __all__ = [
     "missing_words", "passed", "say", "set_currency", "show", "verdict_mark",
 ]  # fmt: skip
 
-_NEVER_COLUMNS = ("verdict", "note", "conf_level")
+_NEVER_COLUMNS = ("verdict", "verdict_words", "note", "conf_level")
 _FOLDED_FROM = 12
 _LONG_TEXT, _WORDS = 40, ' class="words"'
 
@@ -123,7 +123,8 @@ def _first_cell(row: dict, cell: str, shared: str) -> str:
     inner = cell[cell.index(">") + 1 : -len("</td>")]
     verdict = "" if is_missing(row.get("verdict")) else str(row["verdict"])
     note = None if row.get("note") == shared else row.get("note")
-    under = [escape(str(words)) for words in (verdict.capitalize(), note) if not is_missing(words)]
+    said = row.get("verdict_words") or verdict
+    under = [escape(str(words)) for words in (said[:1].upper() + said[1:], note) if not is_missing(words)]
     mark = verdict_mark(verdict) if verdict else ""
     small = f'<span class="under">{". ".join(under)}</span>' if under else ""
     return f'<th scope="row"><span class="icp-name">{mark}<span>{inner}{small}</span></span></th>'
@@ -174,8 +175,9 @@ def show(
     ----------
     frame : DataFrame
         ``x, x_low, x_high`` become one cell ``€45 (38 to 51)``; `estimate, conf_low, conf_high` too, by the row's
-        `metric`. `verdict` becomes a mark and words in the first column, `note` small text under it. `segment_id` and
-        `conditions` are left out beside `segment`. Other columns stand in the frame's order.
+        `metric`. `verdict` becomes a mark and words (`verdict_words` where given) in the first column, `note` small
+        text under it. `segment_id` and `conditions` are left out beside `segment`. Other columns stand in the frame's
+        order.
     caption : str, optional
         What the table shows, in a few words.
     rows : int
@@ -227,7 +229,7 @@ def show(
         folded = ' class="more"' if number >= rows else ""
         body.append(f"<tr{folded}>{''.join(html)}</tr>")
         if number < rows:
-            verdict = "" if is_missing(row.get("verdict")) else f" ({row['verdict']})"
+            verdict = "" if is_missing(row.get("verdict")) else f" ({row.get('verdict_words') or row['verdict']})"
             lines.append([cells[0][1] + verdict, *(text for _, text in cells[1:])])
     said = ". ".join(text.rstrip(".") for text in (caption or "", shared) if text) + ("." if shared else "")
     words = f"<caption>{escape(said)}</caption>" if said else ""

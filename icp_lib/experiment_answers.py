@@ -7,7 +7,10 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from icp_lib.protocols import Protocols
+from icp_lib.formats import format_value
+from icp_lib.protocols import DECISION_WORDS, Protocols, name_words
+from icp_lib.sentences import fill
+from icp_lib.stats import MAX_P
 from icp_lib.studies import Study
 
 NOTHING = "No test has a result yet."
@@ -16,10 +19,10 @@ SENTENCES = {
     "({interval:effect}); {why}.",
     "stop": "**{experiment}: stop.** {outcome}: {value_arm} against {value_control}, a difference of {effect} "
     "({interval:effect}); {why}.",
-    "continue": "{experiment}: go on. {progress_rate} of the accounts are through; {why}.",
-    "cannot answer": "{experiment}: this test cannot answer. {outcome}: {value_arm} against {value_control}, a "
+    "continue": "**{experiment}: go on.** {progress_rate} of the accounts are through; {why}.",
+    "cannot answer": "**{experiment}: cannot tell.** {outcome}: {value_arm} against {value_control}, a "
     "difference of {effect} ({interval:effect}); {why}.",
-    "withheld": "{experiment}: no verdict, a check of the test failed.",
+    "withheld": "**{experiment}: withheld.** A check of the test failed, so there is no verdict.",
     "not started": "{experiment}: {why}",
 }
 FACTS = {
@@ -28,23 +31,21 @@ FACTS = {
     "With a decision": "{n_decided}",
     "Withheld": "{n_withheld}",
 }
-KINDS = (
-    "{n_searched} kinds of accounts were compared with the others: {n_differ} differ beyond luck, {n_refused} have too "
-    "few accounts with the outcome to tell."
-)
-LUCK = (
-    "Chance of luck: **{p_adjusted}** ({adjustment}).",
-    "The difference agreed beforehand was {mde}; less than {smallest_worth} would not be worth having.",
-)
 HEALTH = "{n_passed} of {n_checks} checks passed, {n_noted} are noted, {n_failed} failed."
 WORTH = (
-    "One more success has brought **{worth}** of first-year margin in the year after it, over {n_successes} accounts "
+    "One more success has brought {worth} of first-year margin in the year after it, over {n_successes} accounts "
     "outside the test.",
     "So it pays for itself from {break_even} more on. That a success that we cause is worth as much as one that came "
     "by itself is an assumption.",
 )
+_ROLES = {"primary": "Main outcome", "secondary": "Also looked at", "guardrail": "Must not get worse"}
+_ADJUSTED = {
+    "fixed horizon": "read once", "; one comparison": "", ", O'Brien-Fleming spending": "",
+    "always valid (a look that was not planned)": "a look that was not planned, and counted as such",
+    "Holm over": "counted for",
+}  # fmt: skip
 _LIMITS = {
-    "ship": "a guardrail fails, or the deals that follow do not come: see the longer windows",
+    "ship": "what must not get worse does, or the deals that follow do not come: see the longer windows",
     "stop": "a new protocol with a reason to expect a larger effect",
     "continue": "the next planned look",
     "cannot answer": "more accounts, or an outcome that more accounts reach",
@@ -62,11 +63,11 @@ def list_needs(protocols: Protocols, assignments: pd.DataFrame) -> tuple[str, ..
 
 def name_tests(frame: pd.DataFrame) -> pd.Series:
     """Return a reader's name of every row: the arm, and the candidate where there is one."""
-    words = {column: frame[column].fillna("").astype(str).str.replace("_", " ") for column in
-             ("experiment_id", "arm", "candidate") if column in frame}  # fmt: skip
-    arm, candidate = words.get("arm", ""), words.get("candidate", "").str.replace("-", " ")
-    name = arm.str.capitalize() + np.where(candidate.ne("") & arm.ne(""), " for ", "") + candidate
-    return name.where(arm.ne(""), words["experiment_id"])
+    words = {column: frame[column].fillna("").astype(str).map(name_words) for column in
+             ("experiment_id", "arm", "candidate")}  # fmt: skip
+    arm, candidate = words["arm"], words["candidate"]
+    name = arm.str[:1].str.upper() + arm.str[1:] + np.where(candidate.ne("") & arm.ne(""), " for ", "") + candidate
+    return name.where(arm.ne(""), words["experiment_id"].str.capitalize())
 
 
 def pick_answers(decisions: pd.DataFrame, compared: pd.DataFrame, tests: Iterable[Study]) -> pd.DataFrame:
@@ -78,8 +79,61 @@ def pick_answers(decisions: pd.DataFrame, compared: pd.DataFrame, tests: Iterabl
     shares = {test.experiment_id: test.shares[-1] for test in tests}
     table = decisions.merge(values, "left", keys).assign(experiment=name_tests(decisions).to_numpy())
     table["progress_rate"] = table["experiment_id"].map(shares)
+    table["why"] += _say_other_way(table, compared)
     order = table["decision"].map({each: i for i, each in enumerate(SENTENCES)})
     return table.assign(_order=order).sort_values("_order", kind="stable").drop(columns="_order")
+
+
+def _say_other_way(decisions: pd.DataFrame, compared: pd.DataFrame) -> list[str]:
+    """Return, for every decision, the outcomes beside the main one that point the other way beyond luck, in words."""
+    beside = compared[compared["role"].ne("primary") & compared["p_adjusted"].le(MAX_P)]
+    towards = {"ship": 1.0, "stop": -1.0}
+    said = []
+    for row in decisions.to_dict("records"):
+        keys = ["experiment_id", "candidate", "arm"]
+        own = beside[(beside[keys] == pd.Series(row)[keys]).all(axis=1)].drop_duplicates("outcome")
+        signs = np.sign(own["effect"].astype(float)) * np.where(own["is_lower_better"].astype(bool), -1.0, 1.0)
+        other = own[signs == -towards.get(row["decision"], np.nan)].to_dict("records")
+        found = "; ".join(_say_outcome(each) for each in other)
+        said.append(f". But {found}" if found else "")
+    return said
+
+
+def _say_outcome(row: dict) -> str:
+    arm, usual = (format_value(row[each], each, metric=row["metric"]) for each in ("value_arm", "value_control"))
+    luck = format_value(row["p_adjusted"], "p_adjusted")
+    name = row["outcome"][0].lower() + row["outcome"][1:]
+    return f"{name}: {arm} against {usual} (chance of luck {luck}, not what the test was planned for)"
+
+
+def list_luck(answers: pd.DataFrame, protocols: pd.DataFrame) -> tuple[str, ...]:
+    """Return, for every arm with a result, the chance of luck and what was agreed beforehand: templates of `aside`."""
+    if not len(answers) or answers["effect"].isna().all():
+        return (NOTHING,)
+    agreed = protocols.set_index("experiment_id")
+    said = []
+    for row in answers[answers["effect"].notna()].to_dict("records"):
+        rules = agreed.loc[row["experiment_id"]]
+        mde, least = (format_value(rules[each], each, metric=row["metric"]) for each in ("mde", "smallest_worth"))
+        luck, how = format_value(row["p_adjusted"], "p_adjusted"), _say_adjustment(row["adjustment"])
+        said.append(
+            f"**{row['experiment']}**: chance of luck **{luck}** ({how}). Planned to see a difference of {mde}; less "
+            f"than {least} is not worth having."
+        )
+    return tuple(each.replace("{", "{{").replace("}", "}}") for each in said)
+
+
+def list_worth(leader: pd.DataFrame) -> tuple[str, ...]:
+    """Return what a success is worth in the test that the page leads with: templates of `aside`, filled."""
+    said = [fill(leader.iloc[0], each) for each in WORTH] if len(leader) else [NOTHING]
+    return tuple(each.replace("{", "{{").replace("}", "}}") for each in said)
+
+
+def _say_adjustment(adjustment: str) -> str:
+    """How the chance of luck was made, in words."""
+    for term, plain in _ADJUSTED.items():
+        adjustment = adjustment.replace(term, plain)
+    return adjustment
 
 
 def pick_kind(answers: pd.DataFrame, *decisions: str) -> pd.DataFrame:
@@ -100,7 +154,8 @@ def pick_health(health: pd.DataFrame) -> pd.DataFrame:
     """Return the checks that a reader must see first: failed, noted, not made; then those that passed."""
     place = {"failed": 0, "noted": 1, "not made yet": 2, "passed": 3}
     order = health.assign(_place=health["state"].map(place)).sort_values("_place", kind="stable", ignore_index=True)
-    return order[["check", "experiment_id", "state", "found"]].assign(note=order["todo"])
+    note = order["test"] + np.where(order["todo"].ne(""), ". ", "") + order["todo"]
+    return order[["check", "state", "found"]].assign(note=note)
 
 
 def summarise_health(health: pd.DataFrame) -> pd.DataFrame:
@@ -111,14 +166,25 @@ def summarise_health(health: pd.DataFrame) -> pd.DataFrame:
 
 
 def pick_results(compared: pd.DataFrame) -> pd.DataFrame:
-    """Return every comparison of every test; the note names the adjustment of its range and its chance of luck."""
+    """Return every comparison of every test; the note names its role, both values and how its luck was counted."""
     table = compared.assign(experiment=name_tests(compared) if len(compared) else [])
-    said = table["adjustment"].where(table["effect"].notna(), table["note"])
-    table = table.assign(note=table["role"].str.capitalize() + "; " + said, n=table["n_arm"] + table["n_control"])
-    table["outcome"] = table["experiment"] + ": " + table["outcome"]
-    columns = ["outcome", "metric", "effect", "effect_low", "effect_high", "value_arm", "value_control", "p_adjusted",
-               "n", "note"]  # fmt: skip
+    said = table["adjustment"].map(_say_adjustment, na_action="ignore")
+    said = said.where(table["effect"].notna(), _shorten(table["note"]))
+    said = said.fillna("").map(lambda each: each[:1].lower() + each[1:])
+    shares = [": " + " against ".join(format_value(row[each], each, metric=row["metric"])
+                                      for each in ("value_arm", "value_control")) if pd.notna(row["effect"]) else ""
+              for row in table.to_dict("records")]  # fmt: skip
+    shares = pd.Series(shares, table.index, dtype=object)
+    note = table["role"].map(_ROLES).astype(object) + shares + "; " + said.astype(object)
+    table = table.assign(note=note, n_compared=table["n_arm"] + table["n_control"])
+    table["outcome"] = table["experiment"].astype(object) + ": " + table["outcome"].astype(object)
+    columns = ["outcome", "metric", "effect", "effect_low", "effect_high", "p_adjusted", "n_compared", "note"]
     return table[columns].assign(comparison=0.0)
+
+
+def _shorten(notes: pd.Series) -> pd.Series:
+    """Notes of rows; why a result is withheld stands once, in the banner."""
+    return notes.map(lambda note: "Result withheld." if str(note).startswith("Result withheld") else note)
 
 
 def pick_effects(decisions: pd.DataFrame, compared: pd.DataFrame) -> pd.DataFrame:
@@ -139,7 +205,8 @@ def pick_leader(answers: pd.DataFrame, protocols: pd.DataFrame) -> pd.DataFrame:
 
 def pick_guardrails(guarded: pd.DataFrame) -> pd.DataFrame:
     """Return every guardrail: the difference, its range, and the loss that would still be acceptable as the line."""
-    table = guarded.assign(experiment=name_tests(guarded) if len(guarded) else [], comparison=guarded["not_worse_than"])
+    table = guarded.assign(experiment=name_tests(guarded) if len(guarded) else [], comparison=guarded["not_worse_than"],
+                           note=_shorten(guarded["note"]))  # fmt: skip
     columns = ["experiment", "outcome", "metric", "effect", "effect_low", "effect_high", "state", "comparison", "note"]
     return table[columns]
 
@@ -148,7 +215,9 @@ def pick_worth(decisions: pd.DataFrame) -> pd.DataFrame:
     """Return what each arm brings for an account worked, after its cost, and how likely it is the best choice."""
     table = decisions[decisions["gain"].notna()]
     table = table.assign(experiment=name_tests(table) if len(table) else [], comparison=0.0)
-    columns = ["experiment", "gain", "gain_low", "gain_high", "p_best", "expected_regret", "comparison", "verdict"]
+    columns = ["experiment", "gain", "gain_low", "gain_high", "p_best", "expected_regret", "comparison", "verdict",
+               "verdict_words"]  # fmt: skip
+    table = table.assign(verdict_words=table["decision"].map(DECISION_WORDS))
     return table[columns].sort_values("gain", ascending=False, kind="stable", ignore_index=True)
 
 
@@ -160,21 +229,29 @@ def pick_within(within: pd.DataFrame, most: int = 8) -> pd.DataFrame:
     table = known.sort_values(["p_adjusted", "segment"], kind="stable", ignore_index=True).head(most)
     columns = ["segment", "arm", "metric", "effect_inside", "effect_outside", "difference", "difference_low",
                "difference_high", "p_adjusted", "n_arm", "n_control", "note"]  # fmt: skip
-    return table[columns].assign(arm=table["arm"].str.replace("_", " "))
+    return table[columns].assign(arm=table["arm"].map(name_words))
 
 
-def summarise_within(within: pd.DataFrame) -> pd.DataFrame:
-    """Return one row: how many kinds were searched, how many differ beyond luck, how many had too few accounts."""
+def count_within(within: pd.DataFrame) -> str:
+    """Return how many kinds were compared, how many differ beyond luck, how many had too few accounts; empty for none.
+
+    Examples
+    --------
+    >>> count_within(pd.DataFrame({"p_adjusted": [0.2, np.nan], "is_refused": [False, True]}))
+    '2 kinds of accounts were compared with the others: 0 differ beyond luck, 1 had too few with the outcome to tell'
+    """
     if not len(within):
-        return within
-    refused = within["is_refused"].astype(bool)
-    n_differ = int((within["p_adjusted"] <= 0.05).sum())
-    return pd.DataFrame([{"n_searched": len(within), "n_differ": n_differ, "n_refused": int(refused.sum())}])
+        return ""
+    n_refused, n_differ = int(within["is_refused"].astype(bool).sum()), int((within["p_adjusted"] <= MAX_P).sum())
+    if n_refused == len(within):
+        return f"None of {n_refused:,} kinds of accounts has enough accounts with the outcome to tell."
+    words = f"{len(within):,} kinds of accounts were compared with the others: {n_differ:,} differ beyond luck"
+    return words + (f", {n_refused:,} had too few with the outcome to tell" if n_refused else "")
 
 
 def pick_design(design: pd.DataFrame) -> pd.DataFrame:
     """Return whether each test can ever answer, and what it takes."""
-    table = design.assign(experiment=design["experiment_id"])
+    table = design.assign(experiment=design["test"])
     columns = ["experiment", "is_able", "metric", "control_rate", "mde", "detectable", "n_per_group", "n_available",
                "n_needed", "share_of_new", "share_of_margin", "note"]  # fmt: skip
     return table[columns]
@@ -182,7 +259,7 @@ def pick_design(design: pd.DataFrame) -> pd.DataFrame:
 
 def pick_protocols(protocols: pd.DataFrame) -> pd.DataFrame:
     """Return what was agreed, the question under the name, and what was done otherwise."""
-    columns = ["experiment_id", "state", "primary", "guardrails", "hash", "deviations"]
+    columns = ["test", "state", "primary", "guardrails", "hash", "deviations"]
     table = protocols[columns].assign(note=protocols["question"])
     filled = {name: table[name].replace("", "none").fillna("none") for name in ("deviations", "guardrails")}
     return table.assign(**filled)
@@ -190,14 +267,16 @@ def pick_protocols(protocols: pd.DataFrame) -> pd.DataFrame:
 
 def pick_archive(archive: pd.DataFrame) -> pd.DataFrame:
     """Return the concluded tests, what was seen under the name."""
-    return archive[["experiment_id", "concluded_on", "decision", "afterwards"]].assign(note=archive["what"])
+    table = archive[["test", "concluded_on", "decision", "afterwards"]]
+    return table.assign(decision=table["decision"].map(DECISION_WORDS), note=archive["what"])
 
 
 def list_limits(answers: pd.DataFrame) -> pd.DataFrame:
     """Return, for every decision, what would change it."""
     if not len(answers):
         return answers
-    return answers.assign(would_change=answers["decision"].map(_LIMITS))[["experiment", "decision", "would_change"]]
+    decision, would_change = (answers["decision"].map(words) for words in (DECISION_WORDS, _LIMITS))
+    return answers[["experiment"]].assign(decision=decision, would_change=would_change)
 
 
 def sort_design(design: pd.DataFrame, protocols: pd.DataFrame) -> pd.DataFrame:
@@ -210,7 +289,7 @@ def sort_design(design: pd.DataFrame, protocols: pd.DataFrame) -> pd.DataFrame:
 
 def pick_simulated(simulated: pd.DataFrame) -> pd.DataFrame:
     """Return how often made-up tests were said to be better, against how often they should be."""
-    table = simulated.assign(experiment=simulated["experiment_id"])
+    table = simulated.assign(experiment=simulated["test"])
     columns = ["experiment", "metric", "with_effect", "n_per_group", "n_runs", "ship_rate", "ship_rate_low",
                "ship_rate_high"]  # fmt: skip
     return table[columns].assign(comparison=simulated["expected_rate"])
@@ -219,6 +298,8 @@ def pick_simulated(simulated: pd.DataFrame) -> pd.DataFrame:
 def pick_moved(moved: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of the comparison with last quarter that a reader compares."""
     table = moved.assign(experiment=name_tests(moved) if len(moved) else [])
-    note = np.where(table["effect_before"].isna(), "No result a quarter ago.", "")
+    is_new, is_bare = table["decision_before"].isna(), table["effect_before"].isna()
+    note = np.select([is_new, is_bare], ["Was not there a quarter ago.", "No result a quarter ago."], "")
+    decisions = {each: table[each].map(DECISION_WORDS) for each in ("decision_before", "decision")}
     columns = ["experiment", "decision_before", "decision", "metric", "effect_before", "effect", "reading"]
-    return table[columns].assign(note=note)
+    return table.assign(**decisions)[columns].assign(note=note)

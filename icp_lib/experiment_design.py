@@ -11,15 +11,15 @@ from scipy.stats import norm
 
 from icp_lib import assignment, contrasts, designs, looks, outcomes, stats
 from icp_lib.outcomes import Sources
-from icp_lib.protocols import Candidate, Protocol
+from icp_lib.protocols import Candidate, Protocol, name_words
 from icp_lib.studies import Study
 
 COLUMNS = [
-    "experiment_id", "candidate", "n_available", "n_per_group", "control_rate", "rate_from", "mde", "detectable",
-    "n_needed", "weeks_needed", "is_able", "share_of_new", "share_of_margin", "max_share", "is_within_cap", "metric",
-    "note",
+    "experiment_id", "candidate", "test", "n_available", "n_per_group", "control_rate", "rate_from", "mde",
+    "detectable", "n_needed", "weeks_needed", "is_able", "share_of_new", "share_of_margin", "max_share",
+    "is_within_cap", "metric", "note",
 ]  # fmt: skip
-SIMULATED = ["experiment_id", "metric", "with_effect", "n_per_group", "n_runs", "ship_rate", "ship_rate_low",
+SIMULATED = ["experiment_id", "test", "metric", "with_effect", "n_per_group", "n_runs", "ship_rate", "ship_rate_low",
              "ship_rate_high", "expected_rate"]  # fmt: skip
 CURVE_SIZES = (25, 50, 75, 100, 150, 200, 300, 400, 600, 800, 1200)
 LEAST_REACHED, _YEAR_WEEKS, _SURELY_NOT = 0.20, 52.0, 0.6
@@ -30,7 +30,8 @@ def build_design(
 ) -> pd.DataFrame:
     """Return for every test and candidate whether it can ever answer: the table `experiment_design`.
 
-    A test that has started is judged on the accounts that it has, one that has not on those free today. The share of
+    A test that has started is judged on the accounts that it has, one that has not on those planned as far as they are
+    free today (on all that are free, where the protocol plans no number). The share of
     the control comes from the control itself, else from the protocol, else from what such accounts did by themselves.
 
     Parameters
@@ -70,10 +71,12 @@ def _describe(test: Study, candidate: Candidate, accounts, sources, end, running
     n_own = int(here.sum())
     n_available = n_own or len(free)
     n_split = len(protocol.arms) if protocol.design == "uplift" else 1
-    n_per_group = n_own // n_split or protocol.assignment.n_per_arm or n_available // n_split
+    planned, n_free = protocol.assignment.n_per_arm, n_available // n_split
+    n_per_group = n_free if n_own or not planned else min(planned, n_free)
+    name = test.title if len(protocol.profiles) == 1 else f"{test.title}: {name_words(candidate.id)}"
     spread = {"rate": level} if primary.is_rate else {"sd": level}
     row = {
-        "experiment_id": test.experiment_id, "candidate": candidate.id, "n_available": n_available,
+        "experiment_id": test.experiment_id, "candidate": candidate.id, "test": name, "n_available": n_available,
         "n_per_group": n_per_group, "control_rate": level if primary.is_rate else np.nan, "rate_from": source,
         "mde": protocol.mde, "max_share": protocol.max_share, "metric": primary.id,
     }  # fmt: skip
@@ -84,20 +87,21 @@ def _describe(test: Study, candidate: Candidate, accounts, sources, end, running
     if not np.isfinite(level) or level <= 0 or (primary.is_rate and level + protocol.mde >= 1):
         return row | {"is_able": False, "note": "nobody had the outcome: no size can be worked out."}
     plan = {"look_shares": protocol.looks, "power": protocol.power}
-    weekly, n_all = 0.0 if n_own else _arrivals(candidate, accounts, end), n_available
+    is_set = bool(n_own or planned)  # accounts that come later are not in such a test
+    weekly, n_all = 0.0 if is_set else _arrivals(candidate, accounts, end), n_available
     if protocol.design == "sample":  # as many of every candidate as of the one that has fewest
         sizes = [_count_own(test, each) or len(assignment.find_eligible(each, accounts, sources.opportunities, end,
                                                                         running)) for each in protocol.profiles]
         n_all = min(sizes) * n_groups
-        weekly = 0.0 if n_own else n_groups * min(_arrivals(each, accounts, end) for each in protocol.profiles)
+        weekly = 0.0 if is_set else n_groups * min(_arrivals(each, accounts, end) for each in protocol.profiles)
     rivals = {"n_comparisons": count_comparisons(protocol)}
     found = designs.can_answer(
-        n_available=n_all, mde=protocol.mde, n_arms=n_groups, accounts_per_week=weekly,
-        window_days=primary.window_days, weeks_max=_YEAR_WEEKS, **rivals, **spread, **plan,
+        n_available=n_per_group * n_groups if is_set else n_all, mde=protocol.mde, n_arms=n_groups,
+        accounts_per_week=weekly, window_days=primary.window_days, weeks_max=_YEAR_WEEKS, **rivals, **spread, **plan,
     ).iloc[0]  # fmt: skip
     detectable = designs.detectable_effect(n_per_group, n_per_group, **rivals, **spread, **plan)
     row |= {"detectable": detectable, "n_needed": int(found["n_needed"]), "weeks_needed": found["weeks_needed"]}
-    words = _say(protocol, level, detectable, found, n_per_group, n_groups)
+    words = _say(protocol, level, found, 0 if n_own else n_available, n_per_group, n_groups)
     if not row["is_within_cap"]:
         words.append(f"It takes more of the current effort than the {protocol.max_share:.0%} agreed.")
     return row | {"is_able": bool(found["answers"]), "note": " ".join(words)}
@@ -113,12 +117,14 @@ def _count_own(test: Study, candidate: Candidate) -> int:
     return int(test.frame["candidate"].fillna(candidate.id).eq(candidate.id).sum()) if len(test.frame) else 0
 
 
-def _say(protocol: Protocol, level: float, detectable: float, found, n_per_group: int, n_groups: int) -> list[str]:
-    """What a reader must know before anything starts."""
-    words = [str(found["note"])] if found["note"] else []
-    if not detectable <= protocol.mde * 1.0001:
-        needed = -(-int(found["n_needed"]) // n_groups)
-        words.append(f"{n_per_group:,} an arm see only a larger effect than the one agreed: {needed:,} are needed.")
+def _say(protocol: Protocol, level: float, found, n_free: int, n_per_group: int, n_groups: int) -> list[str]:
+    """What a reader must know before anything starts; `n_free` is 0 once it has started."""
+    planned, needed = protocol.assignment.n_per_arm, -(-int(found["n_needed"]) // n_groups)
+    words = [str(found["note"])] if found["note"] and not planned and n_free else []
+    if not found["answers"] and planned and n_free:
+        words.append(f"Not as planned: {needed:,} in each group are needed, {planned:,} planned, {n_free:,} free.")
+    elif not found["answers"] and not n_free:
+        words.append(f"{n_per_group:,} in each group see only a larger effect than agreed: {needed:,} were needed.")
     if protocol.primary.is_rate and level < LEAST_REACHED and protocol.primary.metric == "win_rate":
         words.append(f"Few accounts reach it: a stage that {LEAST_REACHED:.0%} reach would answer sooner.")
     elif protocol.primary.is_rate and level < LEAST_REACHED:
@@ -179,9 +185,9 @@ def simulate_designs(
     Returns
     -------
     DataFrame
-        experiment_id, with_effect (0, and the effect agreed), n_per_group, n_runs, ship_rate with its Wilson range,
-        expected_rate (half of 5 %, or the candidate's part of it, without an effect, and the power agreed with it; the
-        power of accounts planned too few is lower). Shares of accounts only.
+        experiment_id, test (its name), with_effect (0, and the effect agreed), n_per_group, n_runs, ship_rate with its
+        Wilson range, expected_rate (half of 5 %, or the candidate's part of it, without an effect, and the power agreed
+        with it; the power of accounts planned too few is lower). Shares of accounts only.
     """
     rows, by_id = [], {test.experiment_id: test for test in tests}
     for row in design.drop_duplicates("experiment_id").itertuples():
@@ -196,7 +202,8 @@ def simulate_designs(
             shares = {name: min(row.control_rate + effect * (name != protocol.control), 1.0) for name in names}
             shipped = [_run_once(int(row.n_per_group), shares, protocol.control, limits, rng) for _ in range(n_runs)]
             found = stats.estimate_proportion(np.array(shipped), np.arange(n_runs))
-            rows.append([row.experiment_id, row.metric, effect, row.n_per_group, n_runs, *found[:3], expected])
+            named = [row.experiment_id, row.test, row.metric]
+            rows.append([*named, effect, row.n_per_group, n_runs, *found[:3], expected])
     return pd.DataFrame(rows, columns=SIMULATED)
 
 

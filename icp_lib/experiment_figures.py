@@ -26,6 +26,7 @@ from icp_lib.formats import format_interval, format_value, is_missing
 from icp_lib.labels import ON_BAR, ON_LINE, Label
 from icp_lib.marks import nice_scale
 from icp_lib.planes import build_plane, name_across, name_line, write_marks
+from icp_lib.protocols import DECISION_WORDS
 from icp_lib.sentences import fill
 
 _MOST_EFFECT = 0.4
@@ -80,14 +81,15 @@ def _effects_title(rows: list[dict], texts: list[str]) -> str:
     value = format_value(shipped[0]["effect"], "effect", shipped[0]["effect_low"], shipped[0]["effect_high"],
                          metric=shipped[0]["metric"])  # fmt: skip
     rest = sum(row["effect_low"] <= 0 <= row["effect_high"] for row in rows if row not in shipped)
-    words = "the other arm shows" if rest == 1 and len(rows) == 2 else f"{rest} of {len(rows)} arms show"
+    words = "the other shows" if rest == 1 and len(rows) == 2 else f"{rest} of {len(rows)} show"
     tail = f"; {words} nothing beyond luck" if rest else ""
     return f"{shipped[0]['experiment']} makes a difference of {value}{tail}"
 
 
 def _draw_effects(rows: list[dict], texts: list[str], is_narrow: bool) -> str:
     names = [str(row["experiment"]) for row in rows]
-    under = [f"{row.get('decision', '')} · n = {row.get('n', 0):,.0f}" for row in rows]
+    said = [DECISION_WORDS.get(row.get("decision"), "") for row in rows]
+    under = [f"{word} · n = {row.get('n', 0):,.0f}" for word, row in zip(said, rows, strict=True)]
     per_row = 0.5 if any(len(wrap_name(each)) > 1 for each in names) else 0.44
     figure, axes = canvas(len(rows), 2.15, 1.55, per_row, n_lines=count_lines(names, under), is_narrow=is_narrow)
     metric = rows[0]["metric"]
@@ -96,6 +98,8 @@ def _draw_effects(rows: list[dict], texts: list[str], is_narrow: bool) -> str:
     set_scale(axes, scale, "effect", metric)
     if is_narrow:
         axes.hlines(range(len(rows)), *scale[:2], color=LIGHT["line"], lw=0.8)
+        for label, side in zip(np.array(axes.get_xticklabels())[[0, -1]], ("left", "right"), strict=True):
+            label.set_horizontalalignment(side)  # no room for half of a name outside
     draw_reference(axes, 0.0, len(rows), "as usual", is_narrow)
     for i, row in enumerate(rows):
         verdict = row.get("verdict") or "untested"
@@ -134,8 +138,8 @@ def plot_detectable(
     return Chart(
         name=name,
         title=finding,
-        subtitle=fill(row, subtitle or "Smallest difference found 4 times in 5, by accounts in each arm"),
-        caption=fill(row, caption or "as usual, {control_rate} reach the outcome · both arms of one size"),
+        subtitle=fill(row, subtitle or "Smallest difference found 4 times in 5, by accounts in each group"),
+        caption=fill(row, caption or "as usual, {control_rate} reach the outcome · both groups of one size"),
         alt=f"Line chart: the smallest effect found, by number of accounts. {finding}. {every}.",
         **draw_both(_draw_curve, points, row),
     )
@@ -146,15 +150,15 @@ def _points(effect) -> str:
 
 
 def _curve_title(row: dict) -> str:
-    what = str(row["experiment_id"])
+    what = str(row["test"])
     if is_missing(row.get("detectable")):
-        return f"{what}: no difference would show with {row['n_per_group']:,.0f} accounts in each arm"
+        return f"{what}: no difference would show with {row['n_per_group']:,.0f} accounts in each group"
     able = "as agreed" if row["detectable"] <= row["mde"] * 1.0001 else f"more than the {_points(row['mde'])} agreed"
-    return f"{what}: {row['n_per_group']:,.0f} accounts in each arm see {_points(row['detectable'])} or more, {able}"
+    return f"{what}: {row['n_per_group']:,.0f} accounts in each group see {_points(row['detectable'])} or more, {able}"
 
 
 def _draw_curve(points: list[tuple[float, float]], row: dict, is_narrow: bool) -> str:
-    label = f"{row['n_per_group']:,.0f} in each arm: {_points(row['detectable'])}"
+    label = f"{row['n_per_group']:,.0f} in each group: {_points(row['detectable'])}"
     figure, axes = build_plane(3.3, [label], is_narrow)
     xs, ys = (np.array(values) for values in zip(*points, strict=True))
     axes.set_xscale("log")
@@ -176,5 +180,5 @@ def _draw_curve(points: list[tuple[float, float]], row: dict, is_narrow: bool) -
         axes.plot(row["n_per_group"], row["detectable"], marker="o", ms=8, color=LIGHT["blue"], ls="none", zorder=4)
         marks = [Label(row["n_per_group"], row["detectable"], label, colour=LIGHT["blue"], is_bold=True)]
     write_marks(axes, marks, [name_line(f"agreed: {_points(row['mde'])}", line)], [*blocked, *line], is_narrow)
-    name_across(axes, "accounts in each arm")
+    name_across(axes, "accounts in each group")
     return to_svg(figure)

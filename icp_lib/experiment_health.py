@@ -7,11 +7,11 @@ from collections.abc import Iterable
 import pandas as pd
 
 from icp_lib import designs
-from icp_lib.protocols import name_day
+from icp_lib.protocols import name_day, name_words
 from icp_lib.studies import ANALYSED, FULL, Study, numeric_columns
 
 PASSED, FAILED, NOTED, OPEN = "passed", "failed", "noted", "not made yet"
-COLUMNS = ["experiment_id", "check", "state", "found", "p_value", "todo"]
+COLUMNS = ["experiment_id", "test", "check", "state", "found", "p_value", "todo"]
 ALARM, MOST_CONTAMINATED, LEAST_EXPOSED = 0.01, 0.05, 0.80
 #: Accounts of an arm whose window is over, from which on it can be said that nobody is worked.
 MIN_JUDGED = 10
@@ -28,14 +28,15 @@ def check_health(studies: Iterable[Study]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        experiment_id, check, state (passed, failed, noted, not made yet), found (with its counts), p_value (NaN where
-        nothing was tested), todo; in the order of the tests and of the checks. A test without a line in the list has
-        its protocol checked only.
+        experiment_id, test (its name), check, state (passed, failed, noted, not made yet), found (with its counts),
+        p_value (NaN where nothing was tested), todo; in the order of the tests and of the checks. A
+        test without a line in the list has its protocol checked only.
     """
     studies = list(studies)
     rows = []
     for study in studies:
-        rows += [{"experiment_id": study.experiment_id} | row for row in _check_study(study, studies)]
+        named = {"experiment_id": study.experiment_id, "test": study.title}
+        rows += [named | row for row in _check_study(study, studies)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -74,8 +75,8 @@ def _check_protocol(study: Study) -> dict:
     if pd.notna(written) and pd.notna(first) and written >= first:
         found = f"written on {name_day(written)}, the first account was assigned on {name_day(first)}."
         return _row(name, FAILED, found, "A protocol written later is no protocol. Repeat the test.")
-    known = f", written on {name_day(written)}" if pd.notna(written) else "; when it was written is not said"
-    return _row(name, PASSED, f"rules {protocol.hash}{known}.")
+    known = f"written on {name_day(written)}" if pd.notna(written) else "there is one; when it was written is not said"
+    return _row(name, PASSED, f"{known}.")
 
 
 def _check_lines(study: Study) -> dict:
@@ -84,9 +85,9 @@ def _check_lines(study: Study) -> dict:
     n, lost = len(study.lines), fates.drop(ANALYSED, errors="ignore")
     found = f"{fates.get(ANALYSED, 0):,} of {n:,} lines of the list are analysed"
     found += "".join(f"; {count:,} {reason}" for reason, count in sorted(lost.items())) + "."
-    if lost.get("in two arms"):
-        first = sorted(study.lines.loc[study.lines["fate"] == "in two arms", "account_id"])[0]
-        return _row("Assignment list", FAILED, f"{found} First: {first}.", "Say which arm each account was in.")
+    if lost.get("in two groups"):
+        first = sorted(study.lines.loc[study.lines["fate"] == "in two groups", "account_id"])[0]
+        return _row("Assignment list", FAILED, f"{found} First: {first}.", "Say which group each was in.")
     if not fates.get(ANALYSED):
         return _row("Assignment list", FAILED, found, "Export the accounts of the list, or mend its ids.")
     return _row("Assignment list", NOTED if len(lost) else PASSED, found)
@@ -102,9 +103,9 @@ def _check_arms(study: Study) -> dict:
         found = "; ".join(
             [*(f"'{each}' is not in the protocol" for each in strange), *(f"'{each}' has no account" for each in empty)]
         )
-        return _row("Arms", FAILED, f"{found}.", "Use the names of the protocol in assignments.")
+        return _row("Groups", FAILED, f"{found}.", "Use the names of the protocol in assignments.")
     counts = study.frame["group"].value_counts()
-    return _row("Arms", PASSED, f"{', '.join(f'{each} {counts[each]:,}' for each in sorted(wanted))}.")
+    return _row("Groups", PASSED, f"{', '.join(f'{name_words(each)} {counts[each]:,}' for each in sorted(wanted))}.")
 
 
 def _counts(study: Study, rows: pd.DataFrame, column: str = "account_id") -> dict[str, int]:
@@ -124,11 +125,11 @@ def _check_loss(study: Study) -> dict | None:
     torn = _counts(study, study.lines[study.lines["fate"] != ANALYSED], "family_id")
     whole = {name: n - torn.get(name, 0) for name, n in families.items()}
     table = designs.check_loss(families, whole, control=control, alarm=ALARM)
-    lost = "; ".join(f"{name} {n - analysed.get(name, 0):,} of {n:,}" for name, n in assigned.items())
+    lost = "; ".join(f"{name_words(name)} {n - analysed.get(name, 0):,} of {n:,}" for name, n in assigned.items())
     p_value = table["p_adjusted"].min()
     if table["passes"].all():
-        return _row("Loss by arm", PASSED, f"lost: {lost}.", p_value=p_value)
-    return _row("Loss by arm", FAILED, f"the arms are uneven: lost {lost}.", "Find the lost accounts.", p_value)
+        return _row("Loss by group", PASSED, f"lost: {lost}.", p_value=p_value)
+    return _row("Loss by group", FAILED, f"the groups are uneven: lost {lost}.", "Find the lost accounts.", p_value)
 
 
 def _check_ratio(study: Study) -> dict | None:
@@ -141,15 +142,15 @@ def _check_ratio(study: Study) -> dict | None:
         return None
     families = _counts(study, study.lines, "family_id")
     found = designs.check_ratio({name: families.get(name, 0) for name in shares}, shares, alarm=ALARM).iloc[0]
-    sizes, what = " against ".join(f"{n:,} {name}" for name, n in counts.items()), "accounts"
+    sizes, what = " against ".join(f"{n:,} {name_words(name)}" for name, n in counts.items()), "accounts"
     if families != counts:
         what = "families"
         sizes += f", in {' and '.join(f'{n:,}' for n in families.values())} families"
     words = f"{sizes}; a shift of {found['detectable_share']:.0%} of the {what} would show."
     if found["passes"]:
-        return _row("Sizes of the arms", PASSED, words, p_value=found["p_value"])
+        return _row("Sizes of the groups", PASSED, words, p_value=found["p_value"])
     todo = "Something after the coin decided who is in the list. Find it before anything else."
-    return _row("Sizes of the arms", FAILED, f"the arms are uneven: {words}", todo, found["p_value"])
+    return _row("Sizes of the groups", FAILED, f"the groups are uneven: {words}", todo, found["p_value"])
 
 
 def _check_dates(study: Study) -> dict:
@@ -171,19 +172,19 @@ def _check_exposure(study: Study) -> dict:
     """Accounts of an arm were worked as it says."""
     over, protocol = _over(study), study.protocol
     if not len(over):
-        return _row("Worked as the arm says", OPEN, "no window is over yet.")
+        return _row("Worked as planned", OPEN, "no window is over yet.")
     treated = over if study.group == "candidate" else over[over["arm"] != protocol.control]
     shares = treated["exposed_at"].notna().groupby(treated["group"]).agg(["sum", "size"])
-    words = ", ".join(f"{int(n):,} of {int(size):,} in {name}" for name, n, size in shares.itertuples())
+    words = ", ".join(f"{int(n):,} of {int(size):,} in {name_words(name)}" for name, n, size in shares.itertuples())
     is_idle = shares["sum"] == 0
     if is_idle.any() and (shares.loc[is_idle, "size"] < MIN_JUDGED).all() and study.shares[-1] < FULL:
-        return _row("Worked as the arm says", OPEN, f"{words}; from {MIN_JUDGED} on it can be judged.")
+        return _row("Worked as planned", OPEN, f"{words}; from {MIN_JUDGED} on it can be judged.")
     if is_idle.any():
-        todo = "Record exposed_at, or the arm was never worked and nothing was tested."
-        return _row("Worked as the arm says", FAILED, f"an arm has nobody worked: {words}.", todo)
+        todo = "Record exposed_at, or the group was never worked and nothing was tested."
+        return _row("Worked as planned", FAILED, f"a group has nobody worked: {words}.", todo)
     is_low = (shares["sum"] < LEAST_EXPOSED * shares["size"]).any()
     todo = "All are counted as assigned, so the effect is that of trying." if is_low else ""
-    return _row("Worked as the arm says", NOTED if is_low else PASSED, f"{words}.", todo)
+    return _row("Worked as planned", NOTED if is_low else PASSED, f"{words}.", todo)
 
 
 def _check_control(study: Study) -> dict | None:
@@ -192,9 +193,10 @@ def _check_control(study: Study) -> dict | None:
         return None
     control = study.frame[study.frame["arm"] == study.protocol.control]
     n_worked = int(control["exposed_at"].notna().sum())
-    found = f"{n_worked:,} of {len(control):,} accounts in {study.protocol.control} were worked as an arm."
+    name, n = name_words(study.protocol.control), len(control)
+    found = f"{n_worked:,} of {n:,} accounts in the group {name} were worked as the others."
     if n_worked > MOST_CONTAMINATED * len(control):
-        return _row("Control left alone", FAILED, found, "The arms differ too little. Repeat with the list locked.")
+        return _row("Control left alone", FAILED, found, "The groups differ too little. Repeat with the list locked.")
     todo = "They stay where they were assigned: the effect shown is a little too small." if n_worked else ""
     return _row("Control left alone", NOTED if n_worked else PASSED, found, todo)
 

@@ -13,13 +13,13 @@ from icp_lib import outcomes, stats, trials
 from icp_lib.experiment_effects import check_guardrails, compare_tests, find_look
 from icp_lib.experiment_health import check_health, list_withheld
 from icp_lib.outcomes import Sources
-from icp_lib.protocols import Guardrail, Protocol, name_day
+from icp_lib.protocols import DECISION_WORDS, Guardrail, Measure, Protocol, name_day, name_words
 from icp_lib.rules import Segment
 from icp_lib.schemas import CLAIM_COLUMNS
 from icp_lib.studies import FULL, Study
 
 PROTOCOL = [
-    "experiment_id", "state", "design", "candidate", "question", "primary", "arms", "control", "written_on",
+    "experiment_id", "test", "state", "design", "candidate", "question", "primary", "arms", "control", "written_on",
     "assigned_on", "n_assigned", "mde", "smallest_worth", "looks", "guardrails", "cost_per_account", "hash",
     "deviations", "why",
 ]  # fmt: skip
@@ -29,11 +29,26 @@ DECIDED = [
     "gain_high", "p_best", "expected_regret", "n", "verdict", "note",
 ]  # fmt: skip
 WITHHELD, PLANNED = "withheld", "not started"
-ARCHIVE = ["experiment_id", "candidate", "concluded_on", "decision", "what", "afterwards", "hash"]
+ARCHIVE = ["experiment_id", "test", "candidate", "concluded_on", "decision", "what", "afterwards", "hash"]
 CHANGED = ["experiment_id", "candidate", "arm", "decision_before", "decision", "effect_before", "effect", "metric",
            "reading"]  # fmt: skip
 _Z, _LATE_DAYS = 1.959963985, 7
 _NO_GAIN = "No gain: every candidate got the same treatment, so what it brings over going on as usual is not known."
+_LOT = {
+    "uplift": "A planned test; its accounts were drawn by lot.",
+    "sample": "A planned test; the accounts of each kind were drawn by lot, their kind was not.",
+}
+_NOT_SHOWN = ("not supported", "not enough data", "untested")
+#: What an arm does to accounts, by measure: the verb, done, undone, to what, and whether it is a matter of how often.
+_DOES = {
+    "touch_rate": ("bring", "brings", "brings", "{who} to {what} within {days} days", True),
+    "stage_rate": ("bring", "brings", "brings", "{who} to the stage {what} within {days} days", True),
+    "opportunity_rate": ("bring", "brings", "brings", "{who} to a deal within {days} days", True),
+    "win_rate": ("win", "wins", "wins", "{who} within {days} days", True),
+    "margin_per_account": ("raise", "raises", "lowers", "the margin from {who} within {days} days", False),
+    "margin_per_opportunity": ("raise", "raises", "lowers", "the margin per deal of {who} within {days} days", False),
+    "cycle_days": ("shorten", "shortens", "lengthens", "the sales cycle of {who} won within {days} days", False),
+}
 
 
 class Judged(NamedTuple):
@@ -80,8 +95,9 @@ def build_protocols(tests: Iterable[Study], end: datetime) -> pd.DataFrame:
     """
     rows = []
     for test in tests:
-        row = {"experiment_id": test.experiment_id, "n_assigned": len(test.lines), "deviations": test.problem}
-        rows.append(row | {"state": "no protocol"} | (_describe(test, end) if test.protocol else {}))
+        row = {"experiment_id": test.experiment_id, "test": test.title, "n_assigned": len(test.lines)}
+        row |= {"deviations": test.problem, "state": "no protocol"}
+        rows.append(row | (_describe(test, end) if test.protocol else {}))
     return pd.DataFrame(rows, columns=PROTOCOL)
 
 
@@ -100,10 +116,15 @@ def _describe(test: Study, end: datetime) -> dict:
 
 
 def _say_guardrail(guard: Guardrail) -> str:
-    """A guardrail in words, its margin in the measure's own unit."""
-    unit = "points" if guard.is_rate else "days" if guard.is_lower_better else "of margin"
-    margin = guard.not_worse_than * (100 if guard.is_rate else 1)
-    return f"{guard.words}: not worse than {margin:+g} {unit}".replace("-", "−")
+    """A guardrail in words."""
+    sign = "+" if guard.not_worse_than > 0 else ""
+    return f"{guard.words}: not worse than {sign}{_amount(guard, guard.not_worse_than)}"
+
+
+def _amount(measure: Measure, value: float) -> str:
+    """A difference in the measure's own unit."""
+    unit = "pt" if measure.is_rate else "days" if measure.is_lower_better else "of margin"
+    return f"{value * (100 if measure.is_rate else 1):g} {unit}".replace("-", "−")
 
 
 def find_state(test: Study, end: datetime) -> str:
@@ -199,15 +220,16 @@ def _choose(test: Study, row: dict, guards: list[str], withheld: Mapping[str, st
     if not is_now:
         return "continue", "no planned look is due; this one is extra"
     if "fails" in guards:
-        return "stop", "a guardrail fails"
+        return "stop", "what must not get worse did"
     if is_beyond_luck and sign * row["effect"] < 0:
         return "stop", "worse beyond luck"
     if high < protocol.smallest_worth:
-        return "stop", "the likely range ends below the smallest effect worth having"
+        least = _amount(protocol.primary, protocol.smallest_worth)
+        return "stop", f"the likely range ends below {least}, the smallest difference worth having"
     if is_beyond_luck and all(state == "holds" for state in guards):
-        return "ship", "better beyond luck" + (", and every guardrail holds" if guards else "")
+        return "ship", "better beyond luck" + (", and what must not get worse held" if guards else "")
     why = "neither better beyond luck nor ruled out"
-    why = "better beyond luck, but a guardrail cannot tell" if is_beyond_luck else why
+    why = "better beyond luck, but whether something else got worse cannot be told" if is_beyond_luck else why
     return ("continue", f"{why}; accounts are left") if is_open else ("cannot answer", f"{why}; no account is left")
 
 
@@ -268,7 +290,6 @@ def _rank(test: Study, own: pd.DataFrame, worths: list[dict]) -> list[dict]:
 
 
 
-
 def build_claims(decisions: pd.DataFrame, tests: Iterable[Study]) -> pd.DataFrame:
     """Return one row a claim: every arm of a test that has a result, `claims_06`.
 
@@ -291,18 +312,41 @@ def build_claims(decisions: pd.DataFrame, tests: Iterable[Study]) -> pd.DataFram
             "conf_high": row["effect_high"], "n": row["n"], "hypotheses": int(same.sum()), "p_adjusted": p_two,
             "holdout_p_adjusted": p_two / 2 if sign * row["effect"] > 0 else 1 - p_two / 2,
             "explained_by": "", "verdict": row["verdict"],
-            "note": f"{row['decision'].capitalize()}: {row['why']}. {row['adjustment']}.",
+            "note": f"{_LOT[protocol.design]} {_capital(DECISION_WORDS[row['decision']])}: {row['why']}.",
         })  # fmt: skip
     return pd.DataFrame(rows, columns=CLAIM_COLUMNS)
 
 
 def _claim(protocol: Protocol, row: Mapping) -> str:
-    """The claim in words: what an arm does to the candidate's accounts, or which candidate responds better."""
-    better = "less" if protocol.primary.is_lower_better else "more"
-    arm, usual, what = (str(each).replace("_", " ") for each in (row["arm"], row["control"], protocol.primary.words))
+    """The claim as a sentence, its direction that of the verdict: better, worse, or neither beyond luck."""
+    primary, verdict = protocol.primary, row["verdict"]
+    arm, usual, who = map(name_words, (row["arm"], row["control"], row["candidate"]))
     if protocol.design == "sample":
-        return f"{arm} responds better than {usual}: {what}."
-    return f"{arm} brings {better} than {usual} to {row['candidate'].replace('_', ' ')}: {what}."
+        luck = " beyond luck" if verdict in _NOT_SHOWN else ""
+        how = "no better" if luck else "worse" if verdict == "contradicted" else "better"
+        return f"{_capital(arm)} respond {how} than {usual}{luck}: {_small(primary.words)}."
+    verb, better, worse, what, times = _DOES[primary.metric]
+    what = what.format(who=who, what=_name_touch(primary), days=primary.window_days)
+    if verdict in _NOT_SHOWN:
+        return f"{_capital(arm)} does not {verb} {what} {'more often' if times else 'more'} than luck could."
+    than = f"{'less' if verdict == 'contradicted' else 'more'} often than" if times else "against"
+    return f"{_capital(arm)} {worse if verdict == 'contradicted' else better} {what} {than} {usual}."
+
+
+def _name_touch(primary: Measure) -> str:
+    """A contact with its article; a stage as it is called."""
+    if primary.metric != "touch_rate":
+        return str(primary.stage)
+    word = _small(str(primary.touch_type))
+    return f"{'an' if word[0].casefold() in 'aeiou' else 'a'} {word}"
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+def _small(words: str) -> str:
+    return words if words[1:2].isupper() else words[:1].lower() + words[1:]
 
 
 def list_archive(tests: Iterable[Study], end: datetime) -> pd.DataFrame:
@@ -312,7 +356,8 @@ def list_archive(tests: Iterable[Study], end: datetime) -> pd.DataFrame:
         if find_state(test, end) == "concluded":
             protocol, known = test.protocol, test.protocol.concluded
             rows.append({
-                "experiment_id": protocol.id, "candidate": ", ".join(each.id for each in protocol.profiles),
+                "experiment_id": protocol.id, "test": test.title,
+                "candidate": ", ".join(each.id for each in protocol.profiles),
                 "concluded_on": known.day, "decision": known.decision, "what": known.what,
                 "afterwards": known.afterwards, "hash": protocol.hash,
             })  # fmt: skip

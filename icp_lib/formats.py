@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import date
 
 from icp_lib.metrics import METRICS
@@ -15,6 +16,8 @@ _ALIKE = ("estimate", "conf_low", "conf_high", "comparison", "rest", "estimate_f
 #: Differences between two values of the row's metric: of a share they are points.
 _EFFECTS = ("effect", "effect_before", "effect_inside", "effect_outside", "difference", "detectable", "not_worse_than",
             "break_even", "mde", "effect_shrunk", "smallest_worth", "with_effect")  # fmt: skip
+#: Two shares beside their difference keep a decimal: as whole per cents they need not add up to it.
+_PAIR = ("value_arm", "value_control")
 _NAMES = {
     "n": "n",
     "segment": "Segment",
@@ -36,13 +39,18 @@ _NAMES = {
     "value_arm": "With",
     "value_control": "As usual",
     "effect": "Difference",
+    "effect_before": "Difference before",
     "todo": "What to do",
     "mde": "Effect to see",
     "detectable": "Smallest effect seen",
     "gain": "Gain for each account worked",
     "hash": "Fingerprint",
     "is_able": "Can answer",
-    "n_per_group": "Accounts an arm",
+    "n_per_group": "Accounts a group",
+    "n_compared": "Accounts",
+    "experiment": "Test",
+    "primary": "Main outcome",
+    "guardrails": "Must not get worse",
     "share_of_new": "Share of new deals",
     "control_rate": "As usual",
     "ship_rate": "Said to be better",
@@ -163,6 +171,8 @@ def column_name(column: str) -> str:
     --------
     >>> column_name("margin_per_day"), column_name("holdout_lift"), column_name("n_contacts")
     ('Margin per selling day', 'Times the rest, newer deals', 'Contacts')
+    >>> column_name("effect_touch_rate_meeting_45d"), column_name("effect_opportunity_rate_90d")
+    ('Difference: meeting within 45 days', 'Difference: deal opened within 90 days')
     """
     if column in _NAMES:
         return _NAMES[column]
@@ -170,6 +180,8 @@ def column_name(column: str) -> str:
     if item:  # an item of a list keeps the capitals of the data
         return f"{column_name(name)}: {'not filled in' if item == 'Missing' else item}"
     stem = stem_of(column)
+    if stem.startswith("effect_") and (said := _name_effect(stem.removeprefix("effect_"))):
+        return said
     known = stem if stem in METRICS else next((name for name in METRICS if stem.startswith(f"{name}_")), None)
     if known:
         text = ", ".join([METRICS[known].name, *([stem[len(known) + 1 :].replace("_", " ")] if stem != known else [])])
@@ -183,6 +195,16 @@ def column_name(column: str) -> str:
         + (", newer deals" if column.startswith("holdout_") else "")
         + (", when found" if column.endswith("_found") else "")
     )
+
+
+def _name_effect(metric: str) -> str:
+    """Return the name of a difference in a metric of a test, such as touch_rate_meeting_45d; empty where unknown."""
+    known = next((name for name in METRICS if metric == name or metric.startswith(f"{name}_")), None)
+    if known is None:
+        return ""
+    what, days = re.fullmatch(r"_?(.*?)_?(?:(\d+)d)?", metric.removeprefix(known)).groups()
+    what = what.replace("_", " ") or METRICS[known].name.split(" within ")[0]
+    return f"Difference: {what[0].lower()}{what[1:]}" + (f" within {days} days" if days else "")
 
 
 def _exponent(numbers: list[float], width: float | None, kind: str) -> int:
@@ -205,6 +227,23 @@ def _exponent(numbers: list[float], width: float | None, kind: str) -> int:
     else:
         last = math.floor(math.log10(largest)) - 2 if largest else 0
     return max(last, math.floor(math.log10(largest)) - 2) if largest else last
+
+
+def _keep_sign(ends: list[float], last: int, kind: str) -> int:
+    """Return the power of ten of the last digit, lower where it would make 0 of an end that is not and digits show it.
+
+    A range from 0.4 is not one from 0: on which side of 0 it ends is what a reader looks for.
+
+    Examples
+    --------
+    >>> [_keep_sign(ends, 0, "points") for ends in ([0.4, 16.6], [0.0001, 16.6])], _keep_sign([-33, 559], 2, "money")
+    ([-1, 0], 1)
+    """
+    if not any(end and not round(end, -last) for end in ends):
+        return last
+    least = max(0 if kind in ("count", "money") else -3, math.floor(math.log10(max(map(abs, ends)))) - 2)
+    finer = (digit for digit in range(last - 1, least - 1, -1) if all(round(end, -digit) or not end for end in ends))
+    return next(finer, last)
 
 
 def _plain(number: float, last: int, kind: str, trim: bool) -> str:
@@ -299,8 +338,10 @@ def format_value(value, column: str, low=None, high=None, metric: str | None = N
         return "under 0.1%" if unit else "under 0.1"
     ends = [scale * end for end in map(_as_number, (low, high)) if end is not None and math.isfinite(end)]
     width = ends[1] - ends[0] if len(ends) == 2 and ends[1] > ends[0] else None
-    last = _exponent([scale * number, *ends], width, kind)
-    text = _plain(scale * number, last, kind, trim=width is None)
+    is_pair = column in _PAIR and kind == "rate"
+    last = -1 if is_pair else _exponent([scale * number, *ends], width, kind)
+    last = _keep_sign(ends, last, kind) if width else last
+    text = _plain(scale * number, last, kind, trim=width is None and not is_pair)
     return _with_unit(text, kind) if unit else text
 
 
@@ -334,6 +375,8 @@ def format_interval(value, low, high, column: str, metric: str | None = None, un
     --------
     >>> format_interval(44.72, 38.2, 51.3, "margin_per_day")
     '€45 (38 to 51)'
+    >>> format_interval(0.084, 0.004, 0.165, "effect", "touch_rate"), format_interval(263, -33, 559, "gain")
+    ('8.4 pt (0.4 to 16.5)', '€260 (−30 to 560)')
     >>> format_interval(48, 34, float("inf"), "payback_months")
     '48 months (34 to not reached)'
     >>> format_interval(float("inf"), float("inf"), float("inf"), "payback_months")

@@ -20,7 +20,7 @@ from icp_lib.terms import define_terms
 
 _HIDDEN_TAGS = {"parameters", "injected-parameters", "setup", "papermill-error-cell-tag"}
 _ASIDE, _SAID = '<aside class="icp-aside', ('<p class="icp-say', '<ul class="icp-says"')
-_OURS = ('<div class="icp-table"', '<div class="icp-missing"', _ASIDE, *_SAID)
+_OURS = ('<div class="icp-table"', '<div class="icp-missing"', '<div class="icp-banner', _ASIDE, *_SAID)
 _MOST_COLUMNS = 5  # a table with more stretches into the margin where no note stands beside it
 _IN_SHORT = "in-short"
 _HEADING = re.compile(r'<h([1-6]) id="([^"]*)">(.*?)</h\1>')

@@ -19,6 +19,9 @@ METRIC_NAMES = (
     "touch_rate",
 )  # fmt: skip
 DECISIONS = ("ship", "stop", "continue", "cannot answer")
+#: What readers see for a decision.
+DECISION_WORDS = {"ship": "use it", "stop": "stop", "continue": "go on", "cannot answer": "cannot tell",
+                  "withheld": "withheld", "not started": "not started"}  # fmt: skip
 #: Keys that are written after launch: not part of what was agreed.
 _NOT_AGREED = ("agreed", "deviations", "concluded")
 _LEADS = (
@@ -220,6 +223,16 @@ class Protocol(_Strict):
         return [name for name in names if name != self.control]
 
     @property
+    def title(self) -> str:
+        """Name for readers, such as Owner message for small carriers."""
+        who = ", ".join(name_words(each.id) for each in self.profiles)
+        if self.design == "sample":
+            others = ", ".join(map(name_words, self.treated))
+            return f"{others[0].upper()}{others[1:]} against {name_words(self.control)}"
+        arms = " or ".join(map(name_words, self.treated))
+        return f"{arms[0].upper()}{arms[1:]} for {who}"
+
+    @property
     def measures(self) -> list[tuple[str, Measure]]:
         """Role and measure, in the order of the file: primary, secondary, guardrail."""
         roles = [("primary", [self.primary]), ("secondary", self.secondary), ("guardrail", self.guardrails)]
@@ -238,6 +251,17 @@ class Protocols(NamedTuple):
 
     by_id: dict[str, Protocol]
     problems: dict[str, str]
+
+
+def name_words(name: str) -> str:
+    """Return the id of an arm, candidate or test as readers see it.
+
+    Examples
+    --------
+    >>> name_words("as_usual"), name_words("small-carriers")
+    ('as usual', 'small carriers')
+    """
+    return str(name).replace("_", " ").replace("-", " ")
 
 
 def name_day(day: date) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from icp_lib import outcomes, randomisation, trials
 from icp_lib.outcomes import Sources
-from icp_lib.protocols import Measure, Protocol, Protocols
+from icp_lib.protocols import Measure, Protocol, Protocols, name_words
 
 ANALYSED = "analysed"
 _LIST = ["account_id", "arm", "candidate", "assigned_at", "exposed_at", "stratum", "fate"]
@@ -48,6 +48,11 @@ class Study(NamedTuple):
     measured: list[Measured]
     covariates: list[str]
     shares: list[float]
+
+    @property
+    def title(self) -> str:
+        """Name for readers: that of the protocol, else the id in words."""
+        return self.protocol.title if self.protocol else name_words(self.experiment_id).capitalize()
 
     @property
     def group(self) -> str:
@@ -123,7 +128,7 @@ def list_lines(name: str, assignments: pd.DataFrame, set_aside: pd.DataFrame, ac
     known = kept["account_id"].isin(accounts["account_id"])
     n_arms = kept.groupby("account_id")["arm"].transform("nunique")
     kept.loc[~known, "fate"] = "account not among the accounts"
-    kept.loc[n_arms > 1, "fate"] = "in two arms"
+    kept.loc[n_arms > 1, "fate"] = "in two groups"
     kept.loc[kept.duplicated("account_id") & (n_arms == 1), "fate"] = "listed twice"
     if len(set_aside):
         aside = set_aside[set_aside["experiment_id"] == name]
@@ -132,7 +137,7 @@ def list_lines(name: str, assignments: pd.DataFrame, set_aside: pd.DataFrame, ac
             aside.groupby("account_id")["arm"].transform("nunique") > 1
         )
         is_unknown = aside["reason"].str.contains("unknown accounts")
-        fate = np.select([is_torn, is_unknown], ["in two arms", "account not among the accounts"], aside["reason"])
+        fate = np.select([is_torn, is_unknown], ["in two groups", "account not among the accounts"], aside["reason"])
         dates = {each: pd.to_datetime(aside[each], errors="coerce", utc=True).dt.tz_localize(None)
                  for each in ("assigned_at", "exposed_at")}  # fmt: skip
         kept = pd.concat([kept, aside.assign(fate=fate, **dates)], ignore_index=True)

@@ -28,8 +28,9 @@ def test_what_to_do_comes_first_and_every_decision_has_its_sentence(judged):
     answers = words.pick_answers(results.decisions, results.compared, tests)
     assert answers["decision"].tolist() == ["ship", "stop", "not started"]
     said = display.say(answers, words.SENTENCES, by="decision").text
-    assert "Letter for makers: use it. Meeting within 45 days: 30% against 15%, a difference of 15 pt" in said
-    assert "Call for makers: stop." in said and "Visit for makers: planned for 2 Mar 2026" in said
+    assert "Letter for makers: use it. Meeting within 45 days: 30.0% against 15.0%, a difference of 15 pt" in said
+    assert "Call for makers: stop." in said and "below 10 pt, the smallest difference" in said
+    assert "Visit for makers: planned for 2 Mar 2026" in said
     assert set(words.SENTENCES) == {*words._LIMITS}
 
 
@@ -48,7 +49,8 @@ def test_a_decision_without_a_sentence_is_an_error(judged):
 
 
 def test_failed_checks_come_first_and_are_counted():
-    health = pd.DataFrame({"experiment_id": "a", "check": list("xyz"), "state": ["passed", "noted", "failed"],
+    health = pd.DataFrame({"experiment_id": "a", "test": "A", "check": list("xyz"),
+                           "state": ["passed", "noted", "failed"],
                            "found": "f", "p_value": np.nan, "todo": ["", "b", "c"]})  # fmt: skip
     assert words.pick_health(health)["state"].tolist() == ["failed", "noted", "passed"]
     counted = words.summarise_health(health).iloc[0].to_dict()
@@ -58,8 +60,8 @@ def test_failed_checks_come_first_and_are_counted():
 
 def test_the_adjustment_stands_beside_its_number(judged):
     table = words.pick_results(judged[0].compared)
-    assert table["note"].str.contains("fixed horizon; one comparison").all()
-    assert table["note"].str.startswith("Primary; ").all()
+    assert table["note"].str.fullmatch(r"Main outcome: [\d.]+% against 15.0%; read once").all()
+    assert table["n_compared"].eq(400).all()
     assert table["outcome"].tolist()[1] == "Letter for makers: Meeting within 45 days"
 
 
@@ -69,7 +71,10 @@ def test_refused_kinds_are_counted_and_not_shown():
                            "p_adjusted": [0.04, np.nan], "n_arm": 30, "n_control": 30, "is_refused": [False, True],
                            "note": ["", "underpowered"]})  # fmt: skip
     assert words.pick_within(within)["segment"].tolist() == ["a"]
-    assert words.summarise_within(within).iloc[0].to_dict() == {"n_searched": 2, "n_differ": 1, "n_refused": 1}
+    assert "compared with the others: 1 differ beyond luck, 1 had too few" in words.count_within(within)
+    refused = words.count_within(within.tail(1))
+    assert refused == "None of 1 kinds of accounts has enough accounts with the outcome to tell."
+    assert words.count_within(within.head(0)) == ""
 
 
 def test_what_is_missing_is_named():
@@ -90,4 +95,25 @@ def test_next_quarter_reads_as_changed_or_as_before(judged):
     results, _ = judged
     moved = experiments.compare_quarters(results.decisions, results.decisions.head(2).assign(decision="continue"))
     table = words.pick_moved(moved).set_index("experiment")
-    assert table.loc["Letter for makers", "reading"] == "changed" and table["reading"].eq("new this quarter").sum() == 1
+    assert table.loc["Letter for makers", ["decision_before", "decision", "reading"]].tolist() == [
+        "go on", "use it", "changed"]  # fmt: skip
+    assert table.loc["Visit for makers", "note"] == "Was not there a quarter ago."
+
+
+def test_each_test_has_its_chance_of_luck_and_its_own_limits(judged):
+    results, tests = judged
+    answers = words.pick_answers(results.decisions, results.compared, tests)
+    said = words.list_luck(answers, experiments.build_protocols(tests, CUTOFFS[-1]))
+    assert len(said) == 2 and said[0].startswith("**Letter for makers**: chance of luck **")
+    assert "less than 10 pt is not worth having" in said[1] and "less than 0 pt" in said[0]
+
+
+@pytest.mark.parametrize(("p", "effect", "is_said"), [(0.04, 0.05, True), (0.06, 0.05, False), (0.04, -0.05, False)])
+def test_an_outcome_that_points_the_other_way_beyond_luck_is_said(judged, p, effect, is_said):
+    results, tests = judged
+    outcome = "Deal opened within 90 days"
+    beside = results.compared.assign(role="secondary", outcome=outcome, p_adjusted=p, effect=effect)
+    compared = pd.concat([results.compared, beside], ignore_index=True)
+    stopped = words.pick_answers(results.decisions, compared, tests).set_index("decision")["why"]["stop"]
+    assert ("But deal opened within 90 days: " in stopped) == is_said
+    assert not is_said or "chance of luck 0.040, not what the test was planned for" in stopped

@@ -25,13 +25,21 @@ def design_of(protocol, listed, accounts, touches=None, deals=None):
     return build_design(tests, accounts, sources, END), tests
 
 
-def test_a_planned_test_is_judged_on_the_accounts_that_are_free():
+def test_a_planned_test_is_judged_on_the_accounts_planned_as_far_as_they_are_free():
     protocol = write_protocol(expected_rate=0.2, assignment={"n_per_arm": 150})
     table, _ = design_of(protocol, build_list(0), build_accounts(500))
     row = table.iloc[0]
     assert (row["n_available"], row["n_per_group"], row["rate_from"]) == (500, 150, "protocol")
     assert row["detectable"] == pytest.approx(designs.detectable_effect(150, 150, rate=0.2))
-    assert row["is_able"] and not row["detectable"] <= protocol.mde and "are needed" in row["note"]
+    assert not row["is_able"] and not row["detectable"] <= protocol.mde
+    needed = designs.required_accounts(0.12, rate=0.2)
+    assert row["note"].startswith(f"Not as planned: {needed} in each group are needed, 150 planned, 500 free.")
+    table, _ = design_of(write_protocol(expected_rate=0.2), build_list(0), build_accounts(500))
+    assert table["is_able"][0] and table["n_per_group"][0] == 250
+    enough = write_protocol(expected_rate=0.2, assignment={"n_per_arm": needed})
+    assert design_of(enough, build_list(0), build_accounts(500))[0]["is_able"][0]
+    few, _ = design_of(enough, build_list(0), build_accounts(300))
+    assert not few["is_able"][0] and few["n_per_group"][0] == 150
 
 
 def test_a_test_that_cannot_answer_says_what_is_missing():

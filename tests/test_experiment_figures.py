@@ -15,14 +15,15 @@ EFFECTS = pd.DataFrame({
     "effect": [0.09, -0.01], "effect_low": [0.01, -0.08], "effect_high": [0.17, 0.06], "decision": ["ship", "stop"],
     "verdict": ["promising", "not supported"], "n": [354, 354],
 })  # fmt: skip
-DESIGN = pd.DataFrame({"experiment_id": ["letter"], "metric": "touch_rate_meeting_45d", "n_per_group": [120],
+DESIGN = pd.DataFrame({"experiment_id": ["letter"], "test": "Letter for makers",
+                       "metric": "touch_rate_meeting_45d", "n_per_group": [120],
                        "detectable": [0.15], "mde": [0.14], "control_rate": [0.15]})  # fmt: skip
 CURVE = pd.DataFrame({"experiment_id": "letter", "n_per_group": [25, 100, 400], "effect": [0.36, 0.17, 0.08]})
 
 
 def test_the_title_names_what_is_used_and_what_is_not():
     chart = plot_effects(EFFECTS)
-    assert chart.title == "Letter for makers makes a difference of 9 pt; the other arm shows nothing beyond luck"
+    assert chart.title == "Letter for makers makes a difference of 9 pt; the other shows nothing beyond luck"
     assert "Call for makers: −1 pt (−8 to 6)" in chart.alt and chart.svg != chart.narrow != ""
     assert "Meeting within 45 days, difference to as usual" in chart.subtitle
 
@@ -43,7 +44,7 @@ def test_equal_rows_give_equal_drawings():
 @pytest.mark.parametrize(("detectable", "said"), [(0.15, "more than the 14 pt agreed"), (0.13, "as agreed")])
 def test_the_curve_says_what_the_accounts_see(detectable, said):
     chart = plot_detectable(CURVE, DESIGN.assign(detectable=detectable))
-    assert chart.title.startswith("letter: 120 accounts in each arm see") and chart.title.endswith(said)
+    assert chart.title.startswith("Letter for makers: 120 accounts in each group see") and chart.title.endswith(said)
     assert "100 accounts: 17 pt" in chart.alt and "agreed: 14 pt" in chart.svg
 
 

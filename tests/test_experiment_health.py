@@ -68,10 +68,10 @@ def test_a_changed_rule_is_found_by_its_fingerprint():
 def test_coin_filled_arms_of_uneven_size_are_found_and_made_arms_are_not_asked():
     listed = build_list(N, arms=("letter", "letter", "as_usual"))
     judged, checks, _ = judge(write_protocol(assignment={"filled_by": "coin"}), listed)
-    assert "40 as_usual against 80 letter" in checks.loc["Sizes of the arms", "found"] and is_withheld(judged)
-    assert judged.withheld["letter"].startswith("Sizes of the arms: the arms are uneven")
+    assert "40 as usual against 80 letter" in checks.loc["Sizes of the groups", "found"] and is_withheld(judged)
+    assert judged.withheld["letter"].startswith("Sizes of the groups: the groups are uneven")
     judged, checks, _ = judge(write_protocol(), listed)
-    assert "Sizes of the arms" not in checks.index and not judged.withheld
+    assert "Sizes of the groups" not in checks.index and not judged.withheld
 
 
 @pytest.mark.parametrize("through_quarantine", [False, True])
@@ -84,7 +84,7 @@ def test_an_account_in_two_arms_is_named(through_quarantine):
     else:
         listed = pd.concat([listed, twin], ignore_index=True)
     judged, checks, tests = judge(write_protocol(), listed, set_aside=aside, accounts=build_accounts(N))
-    assert "2 in two arms. First: A00000." in checks.loc["Assignment list", "found"] and is_withheld(judged)
+    assert "2 in two groups. First: A00000." in checks.loc["Assignment list", "found"] and is_withheld(judged)
     assert len(tests[0].lines) == N + 1 and is_reconciled(tests)
 
 
@@ -101,10 +101,10 @@ def test_accounts_lost_from_one_arm_alone_are_found():
     lost = set(listed.loc[listed["arm"] == "letter", "account_id"].head(12))
     accounts = build_accounts(N)
     judged, checks, _ = judge(write_protocol(), listed, accounts=accounts[~accounts["account_id"].isin(lost)])
-    assert "letter 12 of 60" in checks.loc["Loss by arm", "found"] and is_withheld(judged)
+    assert "letter 12 of 60" in checks.loc["Loss by group", "found"] and is_withheld(judged)
     both = set(listed["account_id"].head(24))
     judged, checks, _ = judge(write_protocol(), listed, accounts=accounts[~accounts["account_id"].isin(both)])
-    assert checks.loc["Loss by arm", "state"] == "passed" and not judged.withheld
+    assert checks.loc["Loss by group", "state"] == "passed" and not judged.withheld
 
 
 def test_accounts_worked_before_their_assignment_are_named():
@@ -116,12 +116,12 @@ def test_accounts_worked_before_their_assignment_are_named():
 
 def test_an_arm_that_nobody_worked_is_named():
     judged, checks, _ = judge(write_protocol(), build_list(N).assign(exposed_at=pd.NaT))
-    assert "0 of 60 in letter" in checks.loc["Worked as the arm says", "found"] and is_withheld(judged)
+    assert "0 of 60 in letter" in checks.loc["Worked as planned", "found"] and is_withheld(judged)
 
 
 def test_a_control_worked_as_the_arm_is_found_and_a_few_are_noted():
     judged, checks, _ = judge(write_protocol(), build_list(N).assign(exposed_at=DAY + pd.Timedelta(days=2)))
-    assert "60 of 60 accounts in as_usual" in checks.loc["Control left alone", "found"] and is_withheld(judged)
+    assert "60 of 60 accounts in the group as" in checks.loc["Control left alone", "found"] and is_withheld(judged)
     listed = build_list(N)
     listed.loc[1, "exposed_at"] = DAY + pd.Timedelta(days=2)
     judged, checks, _ = judge(write_protocol(), listed)
@@ -151,7 +151,7 @@ def test_a_metric_that_nobody_has_is_named(touches, said):
 
 def test_arms_that_the_protocol_does_not_know_are_named():
     judged, checks, _ = judge(write_protocol(), build_list(N, arms=("leter", "as_usual")))
-    assert checks.loc["Arms", "found"] == "'leter' is not in the protocol; 'letter' has no account."
+    assert checks.loc["Groups", "found"] == "'leter' is not in the protocol; 'letter' has no account."
     assert judged.decisions["decision"].tolist() == ["withheld"]
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from multiprocessing import get_context
+
 import numpy as np
 import pandas as pd
 import pytest
-from experiments import SMALLEST_WORTH, decide_world, plan
+from experiments import SMALLEST_WORTH, decide_worlds
 from experiments_of import CUTOFFS, DAY, build_accounts, build_deals, build_list, build_tests, meet, write_protocol
 from scipy import stats as distributions
 
 from icp_lib import demo, experiment_effects, experiments, heterogeneity
 from icp_lib.experiment_effects import RESULTS, find_look
-from icp_lib.protocols import Protocols
+from icp_lib.formats import column_name
+from icp_lib.protocols import METRIC_NAMES
 from icp_lib.rules import Segment
 from icp_lib.schemas import CLAIM_COLUMNS
 
@@ -167,10 +170,10 @@ def test_a_sample_test_compares_candidates_and_never_says_caused():
     tests, accounts, sources = build_tests(protocol, listed, met_of(400, 60, 30))
     judged = experiments.judge_tests(tests, accounts, sources, END)
     assert judged.decisions[["arm", "control", "decision"]].values.tolist() == [["carriers", "makers", "ship"]]
-    assert not set(judged.health["check"]) & {"Sizes of the arms", "Alike before", "Control left alone"}
+    assert not set(judged.health["check"]) & {"Sizes of the groups", "Alike before", "Control left alone"}
     assert tests[0].covariates == [] and judged.compared["method"].tolist() == ["proportions"]
     claim = experiments.build_claims(judged.decisions, tests)["claim"][0]
-    assert claim == "carriers responds better than makers: Meeting within 45 days."
+    assert claim == "Carriers respond better than makers: meeting within 45 days."
     money = ["worth", "gain", "gain_low", "gain_high", "p_best", "expected_regret"]  # over what going on would bring?
     assert judged.decisions[money].isna().all(axis=None) and "No gain" in judged.decisions["note"][0]
 
@@ -187,6 +190,31 @@ def test_the_gain_is_effect_times_worth_less_cost():
     assert row["gain"] == pytest.approx(0.15 * 250 - 20) and row["break_even"] == pytest.approx(0.08)
     assert row["gain_low"] < row["effect_low"] * 250 - 20 < row["gain"] < row["gain_high"]
     assert 0.5 < row["p_best"] <= 1 and row["expected_regret"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("arm", "usual", "claim"),
+    [
+        (60, 30, "Letter brings makers to a meeting within 45 days more often than as usual."),
+        (32, 30, "Letter does not bring makers to a meeting within 45 days more often than luck could."),
+        (30, 60, "Letter brings makers to a meeting within 45 days less often than as usual."),
+    ],
+)
+def test_a_claim_is_a_sentence_in_the_direction_of_its_verdict(arm, usual, claim):
+    judged, tests = decide(write_protocol(), 400, arm, usual)
+    row = experiments.build_claims(judged.decisions, tests).iloc[0]
+    assert row["claim"] == claim and row["note"].startswith("A planned test; its accounts were drawn by lot.")
+    assert column_name(row["metric"]) == "Difference: meeting within 45 days"
+
+
+@pytest.mark.parametrize("metric", [name for name in METRIC_NAMES if name not in ("touch_rate", "stage_rate")])
+def test_every_measure_has_its_claim(metric):
+    protocol = write_protocol(primary={"metric": metric, "window_days": 90})
+    row = {"arm": "letter", "control": "as_usual", "candidate": "makers"}
+    ends = {"promising": " as usual.", "contradicted": " as usual.", "not supported": " luck could."}
+    for verdict, word in ends.items():
+        said = experiments._claim(protocol, row | {"verdict": verdict})
+        assert said.startswith("Letter ") and said.endswith(word) and "_" not in said and "{" not in said
 
 
 def test_results_and_claims_have_the_columns_of_the_method():
@@ -255,10 +283,12 @@ def test_a_concluded_test_stands_in_the_archive_from_that_day_on():
     assert experiments.list_archive(tests, pd.Timestamp("2026-07-01")).empty
 
 
-def test_in_50_worlds_the_planted_effect_is_found_and_the_other_is_not():
+def test_in_50_worlds_the_planted_effect_is_found_and_the_other_is_not(monkeypatch):
     plans = {planted["id"]: planted for planted in demo.TRUTH["experiments"]}
-    protocols = Protocols({name: plan(planted) for name, planted in plans.items()}, {})
-    found = pd.concat([decide_world(seed, protocols) for seed in range(50)])
+    batches = [(range(start, start + 5), CUTOFFS[-1:]) for start in range(0, 50, 5)]  # at one look, the last
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # two processes, each on a core of its own
+    with get_context("spawn").Pool(2) as pool:
+        found = pd.concat(pool.starmap(decide_worlds, batches, chunksize=1))
     false_alarms = (found["decision"] == "withheld").sum()
     assert false_alarms <= distributions.binom.ppf(0.999, 100, 0.02)  # balance and loss, each at 1 %
     found = found[found["decision"] != "withheld"]

@@ -242,3 +242,9 @@ def test_missing_page_says_what_it_would_take():
 )
 def test_messages_lose_paths_and_colours(text, clean):
     assert pages.clean_message(text) == clean
+
+
+def test_an_amber_banner_of_a_notebook_is_a_banner_on_its_page():
+    shown = display.banner(pd.DataFrame([{"why": "120 against 80"}]), "Withheld", "{why}", nothing="None.")
+    output = new_output("display_data", {"text/html": shown.html, "text/plain": shown.text})
+    assert 'class="icp-banner warn"' in pages._output_html(output, [])
