@@ -149,7 +149,7 @@ def _count_groups(able: pd.DataFrame) -> pd.DataFrame:
     sizes = able.pivot_table(index=["attribute", "level"], columns="against", values="n_base")
     best = able.groupby(["attribute", "level"])["n_best"].first().rename("best")
     table = sizes.join(best).reset_index()
-    names = {key.removesuffix("_rate"): words for key, words in MAP.items()}
+    names = {key.removesuffix("_rate"): words for key, words in MAP.items()} | {"market": "in the market"}
     table["n_words"] = [", ".join(f"{int(row[key]):,} {words.lower()}" for key, words in names.items()
                         if row.get(key, 0) == row.get(key, 0)) for row in table.to_dict("records")]  # fmt: skip
     return table[["attribute", "level", "n_words"]]

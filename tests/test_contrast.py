@@ -202,7 +202,14 @@ def test_a_trait_that_none_of_the_best_has_is_said_so_and_only_the_market_has_ve
     levels = build_levels(frame, {"kind": {}})
     moved = contrast.compare_quarters(frame, frame, levels, [each.segment_id for _, _, each in levels], n_draws=50)
     assert set(moved["note"]) == {"", "None among the best a quarter ago and now"}
-    assert "verdict" not in trait_answers.pick_nearest(estimate(frame))
+    table = estimate(frame)
+    assert "verdict" not in trait_answers.pick_nearest(table)
+    assert trait_answers.pick_map(table)["n_words"].str.contains("best customers, .* in the market").all()
+    selection = pd.DataFrame({"attribute": ["kind"], "verdict": "selected", "says_same_as": "", "n_levels": 3,
+                              "p_alone_adjusted": 0.1, "p_adjusted": 0.1, "note": ""})  # fmt: skip
+    value = table.query("attribute == 'kind' and against == 'market'")["information_value"].iloc[0]
+    shown = trait_answers.pick_attributes(selection, table)
+    assert shown["information_value"].iloc[0] == pytest.approx(value, abs=0.001)
 
 
 def test_the_levels_are_those_of_the_page():
