@@ -290,6 +290,8 @@ def pick_metrics(table: pd.DataFrame, metrics: tuple[str, ...]) -> pd.DataFrame:
         for source, name in (("estimate", metric), ("conf_low", f"{metric}_low"), ("conf_high", f"{metric}_high")):
             parts[name] = parts["segment_id"].map(values[source])
     first = rows[rows["metric"] == known[0]].set_index("segment_id")
-    notes = rows.groupby("segment_id")["note"].agg(lambda each: ". ".join(dict.fromkeys(note for note in each if note)))
+    notes = rows.groupby("segment_id")["note"].agg(
+        lambda each: ". ".join(dict.fromkeys(part for note in each if note for part in note.split(". ")))
+    )
     parts["n"] = parts["segment_id"].map(first["n"])
     return parts.assign(note=parts["segment_id"].map(notes))
