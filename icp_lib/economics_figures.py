@@ -113,7 +113,7 @@ def _draw_payback(rows: list[dict], behind: list[list[dict]], target: float, is_
     last = max(each[-1]["month"] for each in (rows, *behind))
     ends = [row[column] for row in rows for column in ("net", "net_low", "net_high")]
     scale = nice_scale([*ends, *(row["net"] for each in behind for row in each)], "money")
-    axes.set_xlim(0, max(last, target) * 1.02)
+    axes.set_xlim(0, max(last, target) * (1.02 if is_narrow else 1.25))  # room for names right of the curves
     axes.set_ylim(*scale[:2])
     axes.set_yticks(scale[2], [_money(tick) for tick in scale[2]])
     months = [row["month"] for row in rows]

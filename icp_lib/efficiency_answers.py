@@ -225,8 +225,8 @@ def pick_worse(unit: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFrame:
 def list_limits(claims: pd.DataFrame) -> pd.DataFrame:
     """Return, for every claim, what would change it, and where it stands."""
     words = {
-        "untested": "next quarter's four quarters: a difference from the rest that luck could give",
-        "not supported": "next quarter's four quarters: a difference from the rest that luck could not give",
+        "untested": "a difference from the rest that luck could give, in the next report's four quarters",
+        "not supported": "a difference from the rest that luck could not give, in the next report's four quarters",
         "not enough data": f"{stats.MIN_WON} new customers in four quarters: then judged",
     }
     renamed = {"estimate": "cac", "conf_low": "cac_low", "conf_high": "cac_high"}

@@ -49,13 +49,8 @@ class Page:
 
 def find_notebooks(data: Path) -> list[Path]:
     """Return the notebooks in their order: the stock ones, or the company's of the same name; its others before 07."""
-    own = {path.name: path for path in sorted((data / "notebooks").glob("*.ipynb"))}
-    stock = [own.pop(path.name, path) for path in sorted(STOCK.glob("0*.ipynb"))]
-    return (
-        [path for path in stock if path.stem != LAST]
-        + list(own.values())
-        + [path for path in stock if path.stem == LAST]
-    )
+    found = {path.name: path for path in (*STOCK.glob("0*.ipynb"), *(data / "notebooks").glob("*.ipynb"))}
+    return sorted(found.values(), key=lambda path: (_stage(path.stem), path.name))
 
 
 def execute_all(run: Run, say: Callable[[str], None]) -> list[Page]:

@@ -77,7 +77,7 @@ def pick_answers(decisions: pd.DataFrame, compared: pd.DataFrame, tests: Iterabl
     keys = ["experiment_id", "candidate", "arm"]
     values = compared[compared["role"] == "primary"][[*keys, "outcome", "value_arm", "value_control"]]
     shares = {test.experiment_id: test.shares[-1] for test in tests}
-    table = decisions.merge(values, "left", keys).assign(experiment=name_tests(decisions).to_numpy())
+    table = _join(decisions, values, keys).assign(experiment=name_tests(decisions).to_numpy())
     table["progress_rate"] = table["experiment_id"].map(shares)
     table["why"] += _say_other_way(table, compared)
     order = table["decision"].map({each: i for i, each in enumerate(SENTENCES)})
@@ -191,10 +191,16 @@ def pick_effects(decisions: pd.DataFrame, compared: pd.DataFrame) -> pd.DataFram
     """Return the primary effect of every arm that has one, for the figure."""
     keys = ["experiment_id", "candidate", "arm"]
     values = compared[compared["role"] == "primary"][[*keys, "outcome", "value_arm", "value_control"]]
-    table = decisions[decisions["effect"].notna()].merge(values, "left", keys)
+    table = _join(decisions[decisions["effect"].notna()], values, keys)
     return table.assign(experiment=name_tests(table) if len(table) else []).sort_values(
         "effect", ascending=False, kind="stable", ignore_index=True
     )
+
+
+def _join(table: pd.DataFrame, values: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Join on names; without any name a column would be one of numbers, which joins nothing."""
+    as_names = dict.fromkeys(keys, object)
+    return table.astype(as_names).merge(values.astype(as_names), "left", keys)
 
 
 def pick_leader(answers: pd.DataFrame, protocols: pd.DataFrame) -> pd.DataFrame:
@@ -244,7 +250,7 @@ def count_within(within: pd.DataFrame) -> str:
         return ""
     n_refused, n_differ = int(within["is_refused"].astype(bool).sum()), int((within["p_adjusted"] <= MAX_P).sum())
     if n_refused == len(within):
-        return f"None of {n_refused:,} kinds of accounts has enough accounts with the outcome to tell."
+        return f"Not one of {n_refused:,} kinds of accounts has enough accounts with the outcome to tell."
     words = f"{len(within):,} kinds of accounts were compared with the others: {n_differ:,} differ beyond luck"
     return words + (f", {n_refused:,} had too few with the outcome to tell" if n_refused else "")
 

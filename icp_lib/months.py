@@ -291,7 +291,9 @@ def pick_metrics(table: pd.DataFrame, metrics: tuple[str, ...]) -> pd.DataFrame:
         values = rows[rows["metric"] == metric].set_index("segment_id")
         for source, name in (("estimate", metric), ("conf_low", f"{metric}_low"), ("conf_high", f"{metric}_high")):
             parts[name] = parts["segment_id"].map(values[source])
-    notes = rows.groupby("segment_id")["note"].agg(lambda each: ". ".join(dict.fromkeys(note for note in each if note)))
+    notes = rows.groupby("segment_id")["note"].agg(
+        lambda each: ". ".join(dict.fromkeys(part for note in each if note for part in note.split(". ")))
+    )
     parts["note"] = parts["segment_id"].map(notes)
     counts = rows.groupby("segment_id")["n"]
     if (counts.nunique() <= 1).all():

@@ -22,8 +22,10 @@ _UNNAMED = {
 _PHRASES = {
     "employees": "with {value} employees", "annual_revenue": "with annual revenue {value}",
     "technologies": "that use {value}", "country": "in {value}", "region": "in {value}", "city": "in {value}",
-    "buyer_role": "where the {lower} buys", "lead_source": "that come by {lower}",
+    "buyer_role": "where {who} buys", "lead_source": "that come by {lower}",
 }  # fmt: skip
+#: Buyers that are no person, so that no article stands before them.
+_DEPARTMENTS = {"purchasing", "procurement", "marketing", "finance", "accounting", "sales", "operations", "IT"}
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,8 @@ def _describe_rule(rule: dict) -> str:
     value = _value_words(rule)
     plain = "with {attribute} {value}" if rule["op"] == "between" else "with {attribute}: {value}"
     lower = value if (value.split() or [""])[0].isupper() else value[:1].lower() + value[1:]
-    return _PHRASES.get(rule["attribute"], plain).format(value=value, lower=lower, attribute=attribute)
+    who = lower if lower in _DEPARTMENTS else f"the {lower}"
+    return _PHRASES.get(rule["attribute"], plain).format(value=value, lower=lower, who=who, attribute=attribute)
 
 
 def level_label(low: float | None, high: float | None) -> str:

@@ -7,7 +7,6 @@ import pandas as pd
 from scipy import stats as distributions
 
 from icp_lib import groups, stats
-from icp_lib.formats import format_value
 from icp_lib.rules import is_named
 from icp_lib.schemas import CLAIM_COLUMNS
 from icp_lib.space import PLACEBOS
@@ -83,7 +82,7 @@ def pick_answers(traits: pd.DataFrame, labels: pd.DataFrame, most: int = 4) -> p
     out = rows[rows["verdict"] != "not supported"].head(most)
     rows = out if len(out) else rows.head(2)
     if len(rows):
-        newer = [f"{format_value(lift, 'base_lift')} as common in newer ones" if lift == lift else "no newer ones"
+        newer = [f"{lift:.1f}× as common in newer ones" if lift == lift else "no newer ones"
                  for lift in rows["holdout_base_lift"]]  # fmt: skip
         part = np.where(rows["p_adjusted"] <= stats.MAX_P, "In newer ones it", "Where it was found, it")
         luck = [f"{each} could still be luck" for each in part]
@@ -215,7 +214,7 @@ def _say_needed(row: dict) -> str:
     if np.isnan(lift):
         return f"more best customers: with {n} no ratio would be confirmed"
     side = "less" if row["base_lift"] < 1 else "more"
-    return f"{format_value(lift, 'base_lift')} or {side} among {n}: then most likely confirmed"
+    return f"{lift:.{1 if lift >= 1 else 2}f}× or {side} among {n}: then most likely confirmed"
 
 
 def pick_people(personas: pd.DataFrame) -> pd.DataFrame:

@@ -287,6 +287,8 @@ def test_what_rests_on_few_new_customers_says_so_and_draws_without_one_are_not_p
     assert unit.loc["ltv_to_cac", "conf_low"] == 0 and unit.loc["ltv_to_cac_above_3", "estimate"] == 0.84
     assert unit.loc["ltv", "n"] == len(by_month.customers)
     assert economics.build_payback_curves(found).empty  # no end to the range
+    shown = months.pick_metrics(unit.reset_index(), ("payback_months", "ltv_to_cac"))
+    assert shown["n"].tolist() == [2] and shown["note"].str.count("CAC of 2 new customers").tolist() == [1]
     many = economics.estimate_economics(found._replace(n_new=np.array([42.0]))).set_index("metric")
     assert many.loc["payback_by_target", "n"] == 42
     assert many.loc["payback_by_target", "note"].split(". ")[0] == "CAC of 42 new customers"

@@ -73,7 +73,7 @@ def test_refused_kinds_are_counted_and_not_shown():
     assert words.pick_within(within)["segment"].tolist() == ["a"]
     assert "compared with the others: 1 differ beyond luck, 1 had too few" in words.count_within(within)
     refused = words.count_within(within.tail(1))
-    assert refused == "None of 1 kinds of accounts has enough accounts with the outcome to tell."
+    assert refused == "Not one of 1 kinds of accounts has enough accounts with the outcome to tell."
     assert words.count_within(within.head(0)) == ""
 
 

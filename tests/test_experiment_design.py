@@ -91,11 +91,12 @@ def test_arms_and_candidates_share_the_error_and_a_sample_is_as_large_as_the_sma
                                                                  "value": [41.0, None]}]}]  # fmt: skip
     given = {"candidate": None, "candidates": candidates, "expected_rate": 0.2, "assignment": {"n_per_arm": 150}}
     table, tests = design_of(write_protocol(**given), build_list(0), build_accounts(1000))
-    shared = designs.detectable_effect(150, 150, rate=0.2, n_comparisons=2)
-    assert table["detectable"].tolist() == pytest.approx([shared, shared])
+    shared = [designs.detectable_effect(n, n, rate=0.2, n_comparisons=2) for n in table["n_per_group"]]
+    assert table["n_per_group"][0] == 150 and table["detectable"].tolist() == pytest.approx(shared)
     curve = build_curves(table, tests)
-    assert curve.loc[curve["n_per_group"] == 150, "effect"].tolist() == pytest.approx([shared, shared])
+    assert curve.loc[curve["n_per_group"] == 150, "effect"].tolist() == pytest.approx([shared[0]] * 2)
     assert simulate_designs(tests, table, n_runs=2)["expected_rate"].tolist() == [0.0125, 0.8]
+    given.pop("assignment")  # nothing planned: judged on all that are there
     sample = write_protocol(**given | {"design": "sample", "control": "all", "arms": ["letter"], "mde": 0.1})
     table, _ = design_of(sample, build_list(0), build_accounts(2000))
     assert table["n_available"].tolist() == [2000, 400] and table["is_able"].all()  # 2 x 400 of 588

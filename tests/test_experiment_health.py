@@ -163,12 +163,12 @@ def test_families_that_a_coin_assigned_whole_are_counted_and_compared_as_familie
     size = np.where(arm == "letter", 30.0, 20.0) + np.repeat(np.arange(30) * 7 % 30, 4)
     accounts = build_accounts(N, employees=size).assign(family_id=[f"F{each}" for each in family])
     judged, checks, _ = judge(write_protocol(assignment={"filled_by": "coin"}), listed, accounts=accounts)
-    assert "in 10 and 20 families" in checks.loc["Sizes of the arms", "found"]
-    assert (checks.loc[["Sizes of the arms", "Alike before"], "p_value"] > 0.01).all() and not judged.withheld
+    assert "in 10 and 20 families" in checks.loc["Sizes of the groups", "found"]
+    assert (checks.loc[["Sizes of the groups", "Alike before"], "p_value"] > 0.01).all() and not judged.withheld
     gone = accounts["family_id"].isin(["F0", "F1", "F3", "F4"])  # whole families, of one arm: listed twice in error
     twice = listed[gone.to_numpy()]
     judged, checks, _ = judge(write_protocol(), pd.concat([listed, twice], ignore_index=True), accounts=accounts)
-    assert "letter 16 of" in checks.loc["Loss by arm", "found"] and checks.loc["Loss by arm", "state"] == "passed"
+    assert "letter 16 of" in checks.loc["Loss by group", "found"] and checks.loc["Loss by group", "state"] == "passed"
 
 
 def test_a_few_accounts_of_an_arm_are_too_few_to_say_that_nobody_is_worked():
@@ -176,7 +176,7 @@ def test_a_few_accounts_of_an_arm_are_too_few_to_say_that_nobody_is_worked():
         dates = np.where(np.arange(N) < n_over, DAY - pd.Timedelta(days=60), pd.Timestamp("2026-09-20"))
         listed = build_list(N, assigned_at=pd.to_datetime(dates)).assign(exposed_at=pd.NaT)
         _, checks, _ = judge(write_protocol(), listed)
-        assert checks.loc["Worked as the arm says", "state"] == state
+        assert checks.loc["Worked as planned", "state"] == state
 
 
 def test_arms_that_differed_before_are_found():

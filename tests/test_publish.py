@@ -23,7 +23,10 @@ from icp_lib.checks import DataError
 from icp_lib.run import Quarter
 
 QUARTERS = [f"20{year}-Q{number}" for year in range(20, 99) for number in (1, 2, 3, 4)]
-PAGES = ["00_data_check", "01_segment_discovery", "07_icp_profile"]
+PAGES = ["00_data_check", "01_segment_discovery", "02_trait_analysis", "03_acquisition_efficiency", "06_icp_ab_test",
+         "07_icp_profile"]  # fmt: skip
+#: Of a company with accounts and deals alone.
+NOT_MEASURED = dict.fromkeys(("03_acquisition_efficiency", "06_icp_ab_test"), "not measured")
 
 
 def write_company(folder, n_accounts=900, **changes):
@@ -71,6 +74,7 @@ def test_the_tree_of_a_report(report):
         "glossary.html",
         "wall.html",
         "tables",
+        "draws",
         "notebooks",
         "profile.yml",
         "summary.md",
@@ -101,9 +105,9 @@ def test_every_hash_of_the_manifest_can_be_computed_again(report, company):
     run = json.loads((report[0] / "run.json").read_text())
     assert run["quarter"] == "2026-Q3" and run["company"] == "Small" and run["status"] == "draft"
     assert run["inputs"] == {name: sha256(company / name) for name in ("accounts.csv", "opportunities.csv")}
-    assert {page: state["status"] for page, state in run["notebooks"].items()} == dict.fromkeys(PAGES, "ok") | {
-        "00_data_check": run["notebooks"]["00_data_check"]["status"]
-    }
+    first = {"00_data_check": run["notebooks"]["00_data_check"]["status"]}
+    states = {page: state["status"] for page, state in run["notebooks"].items()}
+    assert states == dict.fromkeys(PAGES, "ok") | NOT_MEASURED | first
     for page, state in run["notebooks"].items():
         assert state["sha256"] == sha256(execution.STOCK / f"{page}.ipynb")
     written = {str(path.relative_to(report[0])) for path in report[0].rglob("*") if path.is_file()}
@@ -228,9 +232,9 @@ def test_a_failed_page_says_so_and_the_rest_is_published(report, company, tmp_pa
     folder = out / "2026-Q4"
     run = json.loads((folder / "run.json").read_text())
     assert {page: state["status"] for page, state in run["notebooks"].items()} == {
+        **dict.fromkeys(PAGES, "not produced"),
         "00_data_check": run["notebooks"]["00_data_check"]["status"],
         "01_segment_discovery": "failed",
-        "07_icp_profile": "not produced",
     }
     assert run["notebooks"]["07_icp_profile"]["words"] == "Skipped: needs 01"
     page = (folder / "01_segment_discovery.html").read_text(encoding="utf-8")
@@ -269,7 +273,7 @@ def test_if_00_fails_nothing_is_replaced_and_the_index_says_so(report, company, 
 def test_a_company_s_own_notebook_runs_before_07(company, tmp_path):
     mine = shutil.copytree(company, tmp_path / "mine")
     own_notebook(mine, "08_our_question", "run.check(True, 'ours')", "# 08 · Ours: does it run?")
-    assert [path.stem for path in execution.find_notebooks(mine)] == [*PAGES[:2], "08_our_question", PAGES[2]]
+    assert [path.stem for path in execution.find_notebooks(mine)] == [*PAGES[:-1], "08_our_question", PAGES[-1]]
 
 
 def test_a_run_killed_while_it_executes_leaves_the_report_and_the_index(report, company, tmp_path):
@@ -277,7 +281,7 @@ def test_a_run_killed_while_it_executes_leaves_the_report_and_the_index(report, 
     before, index = digests(out / "2026-Q3"), (out / "index.html").read_bytes()
     words = [sys.executable, "-m", "icp_lib", "report", "--data", str(company), "--out", str(out)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=publish.REPOSITORY) as child:
-        seen = next(line for line in child.stdout if " of 3 " in line)
+        seen = next(line for line in child.stdout if f" of {len(PAGES)} " in line)
         child.kill()
         child.wait()
     assert "00_data_check" in seen and child.returncode == -9

@@ -100,6 +100,7 @@ def test_names_read_as_words():
 @pytest.mark.parametrize(("rules", "name"), [
     ([("industry", "is", "Road freight"), ("employees", "between", [5, 21]), ("buyer_role", "is", "Owner")],
      "Road freight companies with 5 to 20 employees where the owner buys"),
+    ([("buyer_role", "is", "Purchasing")], "Companies where purchasing buys"),
     ([("web_shop", "is", "yes"), ("annual_revenue", "between", [800_000, 2_400_000]), ("region", "is", "North")],
      "Companies with annual revenue 800,000 to 2,399,999, web shop: yes in North"),
     ([("technologies", "is", "ERP"), ("technologies", "is", "Fuel card"), ("buyer_role", "is", "IT lead")],
