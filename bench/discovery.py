@@ -172,25 +172,24 @@ def _table(found: pd.DataFrame) -> list[str]:
     return [f"| {words} | {share} |" for words, share in lines]
 
 
-def run(n_worlds: int, n_lists: int) -> list[str]:
-    """Return the lines of the tables."""
+def run(n_worlds: int, n_lists: int) -> Iterator[list[str]]:
+    """Yield the lines of the tables, each as soon as it is counted."""
     with get_context("spawn").Pool(2) as pool:
 
         def spread(call, seeds: range, *options) -> pd.DataFrame:
             batches = [(seeds[start : start + BATCH], *options) for start in range(0, len(seeds), BATCH)]
             return pd.DataFrame([row for rows in pool.starmap(call, batches, chunksize=1) for row in rows])
 
-        lines = describe_planted(spread(judge_worlds, range(n_worlds)))
+        yield describe_planted(spread(judge_worlds, range(n_worlds)))
         for null, words in NULLS.items():
-            lines += ["", f"{n_worlds:,} worlds: {words}.", "", "| what | share |", "|---|---|"]
-            lines += _table(spread(judge_worlds, range(n_worlds), null))
+            head = ["", f"{n_worlds:,} worlds: {words}.", "", "| what | share |", "|---|---|"]
+            yield head + _table(spread(judge_worlds, range(n_worlds), null))
         lists, start = pd.DataFrame(), 0
         while len(lists) < n_lists:
             more = spread(judge_lists, range(start, start + 20 * BATCH), list(NULLS)[start // (20 * BATCH) % 2])
             lists, start = pd.concat([lists, more]), start + 20 * BATCH
-        lines += describe_lists(lists, start)
-        power = {rate: spread(judge_worlds, range(max(10, n_worlds // 5)), False, rate) for rate in POWER}
-        return lines + describe_power(power)
+        yield describe_lists(lists, start)
+        yield describe_power({rate: spread(judge_worlds, range(max(10, n_worlds // 5)), False, rate) for rate in POWER})
 
 
 def describe_planted(found: pd.DataFrame) -> list[str]:
@@ -226,4 +225,5 @@ def describe_power(found: dict[float, pd.DataFrame]) -> list[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(run(*map(int, sys.argv[1:])) if len(sys.argv) > 1 else run(1000, 1000)))
+    for part in run(*map(int, sys.argv[1:])) if len(sys.argv) > 1 else run(1000, 1000):
+        print("\n".join(part), flush=True)

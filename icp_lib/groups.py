@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from icp_lib import stats, value
+from icp_lib.rules import is_among
 
 VERDICT_ORDER = (
     "confirmed",
@@ -49,7 +50,7 @@ def build_frames(
 
 def find_units(units: pd.DataFrame, members) -> np.ndarray:
     """Return which units belong to the accounts whose ids are `members`, shape (n_units,)."""
-    return units["account_id"].isin(members).to_numpy()
+    return is_among(units["account_id"], members)
 
 
 def estimate_group(members, frames: Frames) -> dict:

@@ -87,9 +87,23 @@ def _rule_mask(values: pd.Series, rule: dict) -> np.ndarray:
         numbers = pd.to_numeric(values, errors="coerce").to_numpy(float)
         return (numbers >= (-np.inf if low is None else low)) & (numbers < (np.inf if high is None else high))
     wanted = {value} if op == "is" else set(value)
+    code, cells = pd.factorize(values)
     if values.name == "technologies" or rule.get("of_list"):
-        return values.map(lambda cell: bool(wanted & set(split_list(cell)))).to_numpy(bool)
-    return values.isin(wanted).to_numpy()
+        holds = [bool(wanted & set(split_list(cell))) for cell in cells]
+    else:
+        holds = [cell in wanted for cell in cells]
+    return np.array([*holds, False], bool)[code]
+
+
+def is_among(ids: pd.Series, wanted) -> np.ndarray:
+    """Return which of some texts are among others, shape (n,); many times faster than ``isin`` of many texts.
+
+    Examples
+    --------
+    >>> is_among(pd.Series(["a", "b"]), ["b", "c", "b"])
+    array([False,  True])
+    """
+    return pd.Index(wanted).unique().get_indexer(pd.Index(ids)) >= 0
 
 
 def split_list(cell) -> list[str]:

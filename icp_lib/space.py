@@ -11,7 +11,7 @@ import pandas as pd
 
 from icp_lib import draws, groups, value
 from icp_lib.groups import Frames
-from icp_lib.rules import Segment, build_levels, is_comparable, is_named
+from icp_lib.rules import Segment, build_levels, is_among, is_comparable, is_named
 
 #: Attributes made of nothing but the account's id: if one is ever found, something else is wrong.
 PLACEBOS = {"placebo_a": 3, "placebo_b": 8}
@@ -94,7 +94,7 @@ def build_space(
     frames = groups.build_frames(
         accounts, opportunities, cutoff=cutoff, measure=measure, gross_margin_rate=gross_margin_rate, revenue=revenue
     )
-    tried = accounts[accounts["account_id"].isin(frames.units["account_id"])]
+    tried = accounts[is_among(accounts["account_id"], frames.units["account_id"])]
     tried = tried.sort_values("account_id", ignore_index=True)
     tried = tried.assign(**{name: draws.placebo_levels(tried["account_id"], n) for name, n in PLACEBOS.items()})
     able = {name: how for name, how in traits.items() if name in tried and is_comparable(accounts, name)}
@@ -104,7 +104,7 @@ def build_space(
         if segment.rules[0]["op"] != "missing" and is_named(level)
     )
     masks = [segment.mask(tried) for _, _, segment in levels]
-    untried = accounts[~accounts["account_id"].isin(tried["account_id"])]
+    untried = accounts[~is_among(accounts["account_id"], tried["account_id"])]
     return Space(tried, levels, np.array(masks, bool).reshape(len(levels), len(tried)).T, frames, untried)
 
 
@@ -120,7 +120,8 @@ def build_part(space: Space, name: str) -> Part:
     if name == "recent":
         units = units[units["quarter"] >= -RECENT_QUARTERS]
     else:
-        units = units[units["account_id"].isin(space.accounts.loc[space.accounts["part"] == name, "account_id"])]
+        inside = space.accounts.loc[space.accounts["part"] == name, "account_id"]
+        units = units[is_among(units["account_id"], inside)]
     units = units.reset_index(drop=True)
     units = units.assign(e=value.expected(units), e_won=_expected_wins(units))
     capped = value.cap(units)
