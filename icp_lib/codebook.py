@@ -106,6 +106,8 @@ SETTINGS = {
     "best_customers": "Account ids of the best customers, if you name them yourself; empty: the top fifth by margin.",
     "max_quarantined": "The run stops when more than this share of a table cannot be used.",
     "paid_channels": "Channels where money buys leads.",
+    "channels": "More names of channels at touches. Beside these, usual words and the channels of leads and "
+    "campaigns are shown; the rest together is 'Other channels', because people type names of persons there.",
     "target_customers": "New customers wanted next quarter.",
     "payback_target_months": "A customer should have paid back its cost by then.",
     "holdback_share": "Share of leads left without sales work, to learn what would happen anyway.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import ibis
@@ -16,6 +17,18 @@ RESPONSE_DAYS = 90
 #: The tables that both functions need, in the order of their arguments.
 TABLES = ("opportunities", "touches", "leads", "contacts", "campaigns")
 _ORDER = ["occurred_at", "touch_id"]
+#: What else people typed as a touch's channel may be a person's name: it is shown together, as one channel.
+OTHER = "Other channels"
+#: Words for channels that are shown wherever they come from, without capitals.
+USUAL = (
+    "ads", "advertising", "affiliate", "audio", "call", "chat", "conference", "content", "content syndication",
+    "direct", "direct mail", "direct traffic", "display", "e-mail", "email", "email marketing", "event",
+    "events", "fair", "field sales", "form", "inbound", "inside sales", "letter", "mail", "meeting",
+    "newsletter", "offline", "online", "organic", "organic search", "organic social", "other", "outbound",
+    "paid search", "paid social", "partner", "phone", "podcast", "post", "print", "product", "referral",
+    "referrals", "search", "sms", "social", "social media", "telephone", "trade fair", "trade show", "video",
+    "visit", "web", "webinar", "website",
+)  # fmt: skip
 
 
 def build_journeys(
@@ -26,6 +39,7 @@ def build_journeys(
     campaigns: ir.Table,
     *,
     cutoff: datetime,
+    channels: Sequence[str] = (),
     followed_days: int = FOLLOWED_DAYS,
 ) -> pd.DataFrame:
     """Return one row an account: the channels that it met up to the end of its journey, in order.
@@ -42,8 +56,10 @@ def build_journeys(
     holds for all channels alike it cancels in the removal effects; a channel met mostly by such late accounts, one
     that is new, gets too little.
 
-    A touch's channel is its own, else its campaign's, else its lead's (the campaign's, else `lead_source`). A lead
-    without a touch of its own is a touch when it came in. Touches that follow each other in one channel are one visit.
+    A touch's channel is its own, else its campaign's, else its lead's (the campaign's, else `lead_source`). One typed
+    only at touches is `OTHER` unless it is a usual word for a channel (`USUAL`) or among `channels`: it could be the
+    name or the number of a person. A lead without a touch of its own is a touch when it came in. Touches that follow
+    each other in one channel are one visit.
 
     Parameters
     ----------
@@ -51,6 +67,8 @@ def build_journeys(
         Cut at the quarter's end (`accounts.cut`); `opportunities` with `is_relevant`.
     cutoff : datetime
         The first moment after as-of, naive UTC.
+    channels : sequence of str
+        More channels that touches may name.
     followed_days : int
 
     Returns
@@ -66,7 +84,8 @@ def build_journeys(
     relevant = opportunities.filter(_.is_relevant)
     ends = _build_ends(relevant.filter(_.created_at < entry), ibis.literal(cutoff))
     young = relevant.anti_join(ends, "account_id")
-    named = name_touches(opportunities, touches, leads, contacts, campaigns).anti_join(young, "account_id")
+    folded = _fold_channels(touches, leads, campaigns, channels)
+    named = name_touches(opportunities, folded, leads, contacts, campaigns).anti_join(young, "account_id")
     first_lead = leads.group_by("account_id").aggregate(lead_at=_.created_at.min())
     seen = (
         named.left_join(ends, "account_id")
@@ -150,6 +169,15 @@ def name_touches(
         is_outside=ibis.literal(False),
     )
     return of_touches.union(alone).filter(_.account_id.notnull())
+
+
+def _fold_channels(touches: ir.Table, leads: ir.Table, campaigns: ir.Table, channels: Sequence[str]) -> ir.Table:
+    """Touches whose own channel is `OTHER` where no list, no campaign and no lead knows it."""
+    own = touches.channel.strip().lower()
+    is_known = own.isin({name.strip().lower() for name in (*USUAL, *channels)})
+    for table, name in ((leads, "lead_source"), (campaigns, "channel")):
+        is_known |= own.isin(table.filter(table[name].notnull())[name].strip().lower())
+    return touches.mutate(channel=ibis.cases((own.isnull() | is_known, touches.channel), else_=OTHER))
 
 
 def _fill(frame: pd.DataFrame, entry: datetime) -> pd.DataFrame:

@@ -193,7 +193,9 @@ class Run:
     @cached_property
     def journeys(self) -> pd.DataFrame:
         """The channels that each account met until its deal was decided (`journeys.build_journeys`)."""
-        return touch_paths.build_journeys(*map(self._expression, touch_paths.TABLES), cutoff=self.cutoff)
+        tables = map(self._expression, touch_paths.TABLES)
+        channels = (*self.settings.channels, *self.settings.paid_channels)
+        return touch_paths.build_journeys(*tables, cutoff=self.cutoff, channels=channels)
 
     @cached_property
     def contacted(self) -> pd.DataFrame:

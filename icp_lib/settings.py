@@ -100,6 +100,7 @@ class Settings(_Strict):
     best_customers: list[str] = []
     max_quarantined: Annotated[float, Field(ge=0, le=1)] = 0.05
     paid_channels: list[str] = []
+    channels: list[str] = []
     target_customers: Annotated[float, Field(gt=0)] | None = None
     payback_target_months: Annotated[float, Field(gt=0)] = 12.0
     holdback_share: Annotated[float, Field(ge=0, lt=1)] = 0.0

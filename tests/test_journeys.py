@@ -71,6 +71,15 @@ def find(**changed) -> pd.DataFrame:
     return journeys.build_journeys(*build_tables(**changed), cutoff=CUTOFF).set_index("account_id")
 
 
+def test_a_channel_that_only_touches_know_is_shown_as_other():
+    rows = [(f"t{n}", f"2024-02-0{n}", "a1", None, None, None, channel, None)
+            for n, channel in enumerate(["Ann Roe", "0171 555", "search ", "Webinar", "Fair", "Booth"], 1)]  # fmt: skip
+    path = find(touches=rows, leads=[("l9", "2025-06-01", "a1", "Search", None)]).loc["a1", "path"]
+    assert path == [journeys.OTHER, "search ", "Webinar", "Fair", journeys.OTHER]
+    listed = journeys.build_journeys(*build_tables(touches=rows, leads=[]), cutoff=CUTOFF, channels=["booth"])
+    assert listed.set_index("account_id").loc["a1", "path"][-1] == "Booth"
+
+
 @pytest.fixture(scope="module")
 def found() -> pd.DataFrame:
     return find()

@@ -26,14 +26,13 @@ TRAITS = {
     "opportunities": ("lead_source", "buyer_role"),
     "contacts": ("buyer_role", "seniority", "department"),
     "leads": ("lead_source",),
-    "touches": ("channel",),
     "prospects": ("industry", "region", "city", "business_model", "technologies"),
 }
 #: Columns that describe nothing: an address, a number and a name stand in each.
 OTHERS = {
     "opportunities": ("owner_id", "loss_reason"),
     "leads": ("rejection_reason", "contact_id"),
-    "touches": ("content", "contact_id"),
+    "touches": ("channel", "content", "contact_id"),
 }
 ICP_YML = """name: Small
 quarter: 2026-Q3
