@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from icp_lib import demo
 from icp_lib.demo_core import LEVELS
 from icp_lib.demo_files import to_text
+from icp_lib.demo_words import EXPERIMENTS_YML
 from icp_lib.formats import TURNING
 
 SCRIPT, PICTURE = "</script><script>alert(1)</script>", "<img src=x onerror=alert(2)>"
@@ -31,6 +33,7 @@ TRAITS = ("industry", "buyer_role", "business_model", "region", "country", "tech
           "web_shop", "lead_source")  # fmt: skip
 WORDS = ("city", "stage", "loss_reason", "owner_id", "channel", "campaign_id", "touch_type", "content", "seniority",
          "department", "rejection_reason", "arm", "candidate", "stratum", "experiment_id")  # fmt: skip
+KEPT = "owner-message"  # a protocol's id is a plain word
 COMPANY = f"{SCRIPT} {LONG}"
 FOLDER = "'=1+1 {n} %s $x$ [a]*&<b>"
 OWN = "javascript:alert(7)#8 %41&'<b>"  # the name of the company's own notebook
@@ -53,9 +56,12 @@ def win_more(world: dict[str, pd.DataFrame]) -> None:
         deals.loc[turned, "gross_margin"] = 0.75 * deals.loc[turned, "amount"]
 
 
-def rename(world: dict[str, pd.DataFrame]) -> dict[str, dict[str, str]]:
-    """Replace every word and every id of every table by a hostile one; return trait -> level -> what it became."""
-    names, place = {}, 0
+def rename(world: dict[str, pd.DataFrame]) -> tuple[dict[str, dict[str, str]], dict[str, dict[str, str]]]:
+    """Replace every word and every id of every table by a hostile one; return what they became.
+
+    The words of traits come first, then those of other columns. The test whose protocol is written keeps its id.
+    """
+    names, words, place = {}, {}, 0
     for trait in TRAITS:
         able = [each for each in HOSTILE if trait != "technologies" or ";" not in each]
         names[trait] = {level: able[(place + i) % len(able)] for i, level in enumerate(LEVELS[trait])}
@@ -71,10 +77,25 @@ def rename(world: dict[str, pd.DataFrame]) -> dict[str, dict[str, str]]:
     for column in WORDS:
         frames = [frame for frame in world.values() if column in frame.columns]
         levels = sorted(set(pd.concat([frame[column] for frame in frames]).dropna()))
-        own = {level: f"{HOSTILE[i % len(HOSTILE)]} {i // len(HOSTILE) or ''}" for i, level in enumerate(levels)}
+        spoilt = (f"{HOSTILE[i % len(HOSTILE)]} {i // len(HOSTILE) or ''}".strip() for i in range(len(levels)))
+        own = dict(zip(levels, spoilt, strict=True)) | {KEPT: KEPT}
         for frame in frames:
             frame[column] = frame[column].map(own)
-    return names
+        words[column] = own
+    return names, words
+
+
+def build_protocols(words: dict[str, dict[str, str]]) -> dict:
+    """Two of the demo's protocols, every sentence and every word hostile; the arms of one stand under another id."""
+    tests = yaml.safe_load(EXPERIMENTS_YML)["experiments"][:2]
+    for place, test in enumerate(tests):
+        test["arms"] = [words["arm"][arm] for arm in test["arms"]]
+        test |= {"candidate": words["candidate"][test["candidate"]], "control": words["arm"][test["control"]],
+                 "question": " ".join(HOSTILE), "why": f"{SCRIPT} {LONG}"}  # fmt: skip
+        test["primary"]["touch_type"] = words["touch_type"][test["primary"]["touch_type"]]
+        test["decision"] = {word: HOSTILE[place + i] for i, word in enumerate(test["decision"])}
+        test["deviations"] = [{"day": date(2026, 6, 1), "what": each} for each in HOSTILE]
+    return {"experiments": tests}
 
 
 def rename_cell(cell: str, own: dict[str, str]) -> str:
@@ -90,7 +111,7 @@ def write_company(folder: Path) -> dict[str, dict[str, str]]:
     world = demo.build_world(5, 800)
     win_more(world)
     world = {name: to_text(frame) for name, frame in world.items()}
-    names = rename(world)
+    names, words = rename(world)
     (folder / "notebooks").mkdir(parents=True)
     for name, frame in world.items():
         if name in ("accounts", "prospects"):
@@ -101,6 +122,8 @@ def write_company(folder: Path) -> dict[str, dict[str, str]]:
                 "traits": sizes | {trait: {} for trait in TRAITS}, "paid_channels": list(HOSTILE)}  # fmt: skip
     text = yaml.safe_dump(settings, allow_unicode=True, sort_keys=False)
     (folder / "icp.yml").write_text(text, encoding="utf-8")
+    text = yaml.safe_dump(build_protocols(words), allow_unicode=True, sort_keys=False)
+    (folder / "experiments.yml").write_text(text, encoding="utf-8")
     nbformat.write(build_notebook(), folder / "notebooks" / f"{OWN}.ipynb")
     return names
 
