@@ -195,7 +195,7 @@ def _assign_candidate(protocol, candidate, pool, number: int, pools) -> tuple[pd
     if len(pool) < 2 * len(arms) or (is_sample and len(pool) < min(wanted, smallest)):
         raise DataError(f"{protocol.id}: {len(pool):,} accounts of {candidate.id} are free, too few to assign.")
     chosen = _take_families(pool, wanted, np.random.default_rng(seed))
-    note = "" if len(pool) >= wanted else f"{wanted:,} were planned, {len(pool):,} are free."
+    note = "" if len(pool) >= wanted or not plan.n_per_arm else f"{wanted:,} were planned, {len(pool):,} are free."
     audit = {
         "candidate": candidate.id, "n_eligible": len(pool), "n_assigned": len(chosen), "n_draws": 0,
         "threshold": np.nan, "balance": np.nan, "best_share": plan.best_share, "seed": plan.seed,

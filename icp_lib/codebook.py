@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from icp_lib.metrics import METRICS
+from icp_lib.protocols import METRIC_NAMES, Plan, Protocol
 from icp_lib.schemas import DATED_BY, NEEDS, TABLES, WANTS, Column
 from icp_lib.settings import Settings
 from icp_lib.template import build_template
@@ -22,7 +23,7 @@ FOLDER = {
     "`<table>.sql`": "One SELECT that yields a canonical table from all-text tables named after the files; it wins "
     "over recognition and cannot open a file itself. `data/olist/` is an example.",
     "`fx.csv`": "Rates for a column `currency`: currency and rate, the company's currency for one unit.",
-    "`experiments.yml`": "Protocols of ICP tests, written before launch: for 06.",
+    "`experiments.yml`": "Protocols of ICP tests, written before launch, for 06: its keys stand below.",
     "`playbook.yml`": "Words of the team (goals, problems, objections, personas): for 04 and 07.",
     "`feedback.csv`": "What sales predicted and said, for 07: quarter, segment_id or profile, rep_id, predicted, "
     "agrees, reason, recorded_at.",
@@ -113,6 +114,45 @@ SETTINGS = {
     "holdback_share": "Share of leads left without sales work, to learn what would happen anyway.",
 }
 
+#: Every key of a test in `experiments.yml`, in the order of `protocols.Protocol`; after a point, keys below it.
+PROTOCOL = {
+    "id": "Name of the test in files and commands: letters, digits, point, hyphen, underscore.",
+    "question": "What the test asks, as a sentence for the page.",
+    "why": "What made you ask.",
+    "design": "`uplift`: within a profile, arms are drawn by lot, one is business as usual. `sample`: equal samples "
+    "of several profiles get the same; what differs is the profiles, not what was done.",
+    "unit": "`account`, and nothing else: leads of one account share its arm.",
+    "candidate": "The profile that is tested, or `candidates` for several.",
+    "conditions": "Rules that accounts of the profile meet: attribute, op (`is`, `in`, `between`, `missing`), value.",
+    "candidates": "Several profiles, each with `id` and `conditions`.",
+    "arms": "What is done; names as in `assignments.csv`.",
+    "control": "The arm, or in a sample test the profile, that the others are compared with.",
+    "written_on": "The day of writing: reports of earlier quarters do not show the test.",
+    "assigned_on": "The day on which accounts get their arm.",
+    "assignment": "How `make assign` draws.",
+    "assignment.n_per_arm": "Accounts an arm; without it, every account that is free takes part.",
+    "assignment.filled_by": "`strata` (equal numbers within each) or `coin` (then page 06 checks the arms' shares).",
+    "assignment.stratify_by": "Traits whose levels are the strata.",
+    "assignment.balance_on": "Numbers that must be alike in the arms: the lot is drawn again until they are.",
+    "assignment.best_share": "The share of lots that are balanced enough.",
+    "assignment.seed": "Another seed, another lot.",
+    "primary": "What decides: `metric` and `window_days`, with `stage` for a stage_rate and `touch_type` for a "
+    "touch_rate. Best is something that a fifth of the accounts reach. `winsorise: 0.95` caps a margin_per_account.",
+    "secondary": "What is shown beside it, as a list.",
+    "guardrails": "What must not get worse: a measure with `not_worse_than`, the loss that is still acceptable.",
+    "looks": "When it may be decided, as shares of the accounts whose window is over; the last one is 1.",
+    "expected_rate": "The primary rate with business as usual; without it, the rate seen so far.",
+    "mde": "The smallest effect that the test should find, in the unit of the primary measure.",
+    "smallest_worth": "The smallest effect that would be worth it: a range that ends below stops the test.",
+    "power": "How often an effect of that size should be found.",
+    "max_share": "The largest share of a quarter's new deals that the test may use.",
+    "cost_per_account": "What the arm costs more than business as usual, an account.",
+    "decision": "What each of ship, stop, continue and cannot answer needs, in the company's words.",
+    "agreed": "The fingerprint that `make assign` prints: a later change of a rule shows.",
+    "deviations": "What was done otherwise, a list of `day` and `what`.",
+    "concluded": "`day`, `decision`, `what`, `afterwards`: the test goes to the archive.",
+}
+
 #: What a key without a default may look like, as YAML.
 EXAMPLES = {
     "name": "Acme", "quarter": "2026-Q3", "raw": "exports", "date_format": "'%d.%m.%Y'", "decimal": "','", "source": "duckdb:///crm.duckdb",
@@ -164,8 +204,9 @@ def _said(key: str) -> Iterator[str]:
 
 
 def build_codebook() -> str:
-    """Return the codebook as Markdown: folder, tables, derived columns, metrics, notebooks, settings."""
-    return "\n".join([*_build_head(), *_build_tables(), *_build_results(), *_build_settings()]) + "\n"
+    """Return the codebook as Markdown: folder, tables, derived columns, metrics, notebooks, settings, protocols."""
+    parts = (_build_head(), _build_tables(), _build_results(), _build_settings(), _build_protocol())
+    return "\n".join(line for part in parts for line in part) + "\n"
 
 
 def _build_head() -> list[str]:
@@ -246,6 +287,23 @@ def _build_settings() -> list[str]:
         "## icp.yml", "",
         "A key that is not known stops the run and names the closest one. `template/icp.yml` has every key.", "",
         *_markdown(["key", "type", "default", "what it says"], rows),
+    ]  # fmt: skip
+
+
+def _build_protocol() -> list[str]:
+    given = {"": Protocol.model_fields, "assignment": Plan.model_fields}
+    rows = []
+    for key, words in PROTOCOL.items():
+        stem, _, name = key.rpartition(".")
+        field = given[stem][name]
+        default = field.get_default(call_default_factory=True)
+        shown = "needed" if field.is_required() else f"`{_yaml(default)}`" if default and key not in given else ""
+        rows.append([f"`{key}`", shown, words])
+    return [
+        "", "## experiments.yml", "",
+        "`experiments:` lists the tests; `data/demo/experiments.yml` is an example. Metrics: "
+        + ", ".join(f"`{name}`" for name in METRIC_NAMES) + ".", "",
+        *_markdown(["key", "default", "what it says"], rows),
     ]  # fmt: skip
 
 

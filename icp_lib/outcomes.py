@@ -107,7 +107,8 @@ def measure_accounts(
     DataFrame
         In the rows of `assigned`: numerator (NaN where the window is not over), denominator (1 but for ratios),
         before and before_denominator (the same in the days just before the assignment), is_mature. A share of accounts
-        is 1 or 0 an account, however often something happened.
+        is 1 or 0 an account, however often something happened. A measure with `winsorise` is capped, before too, at
+        that quantile of what the accounts with something got, whatever their arm.
     """
     window = pd.Timedelta(days=measure.window_days)
     start = assigned.set_index("account_id")["assigned_at"]
@@ -128,6 +129,10 @@ def measure_accounts(
             number if measure.is_ratio else np.ones(len(start))
         )
     columns["numerator"] = np.where(is_mature, columns["numerator"], np.nan)
+    got_something = columns["numerator"][columns["numerator"] > 0]
+    if measure.winsorise and len(got_something):
+        cap = np.quantile(got_something, measure.winsorise)
+        columns |= {name: np.minimum(columns[name], cap) for name in ("numerator", "before")}
     return pd.DataFrame(columns, index=assigned.index).assign(is_mature=is_mature)
 
 

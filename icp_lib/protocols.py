@@ -57,15 +57,22 @@ class Candidate(_Strict):
 
 
 class Measure(_Strict):
-    """What is measured on an account: a metric within so many days after its assignment."""
+    """What is measured on an account: a metric within so many days after its assignment.
+
+    `winsorise` caps the margin of an account at that quantile of the accounts with one, all arms together: one large
+    deal should not decide.
+    """
 
     metric: Literal[METRIC_NAMES]
     window_days: Annotated[int, Field(ge=1, le=1095)]
     stage: str | None = None
     touch_type: str | None = None
+    winsorise: Annotated[float, Field(ge=0.5, lt=1)] | None = None
 
     @model_validator(mode="after")
     def _says_of_what(self):
+        if self.winsorise and self.metric != "margin_per_account":
+            raise ValueError("winsorise belongs to metric: margin_per_account, and only there")
         for metric, name in (("stage_rate", "stage"), ("touch_rate", "touch_type")):
             if (self.metric == metric) != (getattr(self, name) is not None):
                 raise ValueError(f"{name} belongs to metric: {metric}, and only there")
@@ -75,7 +82,8 @@ class Measure(_Strict):
     def id(self) -> str:
         """Name in result tables, such as touch_rate_meeting_45d; it starts with the metric."""
         of = "".join(letter if letter.isalnum() else "_" for letter in (self.stage or self.touch_type or "").lower())
-        return "_".join(part for part in (self.metric, of, f"{self.window_days}d") if part)
+        cap = f"w{100 * self.winsorise:g}" if self.winsorise else ""
+        return "_".join(part for part in (self.metric, of, f"{self.window_days}d", cap) if part)
 
     @property
     def words(self) -> str:
@@ -84,7 +92,8 @@ class Measure(_Strict):
             "win_rate": "Won", "opportunity_rate": "Deal opened", "margin_per_account": "Margin per account",
             "margin_per_opportunity": "Margin per deal opened", "cycle_days": "Sales cycle of won deals",
         }.get(self.metric, self.stage or self.touch_type)  # fmt: skip
-        return f"{what} within {self.window_days} days"
+        capped = f", capped where {1 - self.winsorise:.0%} have more" if self.winsorise else ""
+        return f"{what} within {self.window_days} days{capped}"
 
     @property
     def is_rate(self) -> bool:

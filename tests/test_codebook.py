@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from icp_lib import __main__ as commands
-from icp_lib import accounts, codebook, extract, run
+from icp_lib import accounts, codebook, extract, protocols, run
 from icp_lib.checks import DataError
 from icp_lib.metrics import METRICS
 from icp_lib.schemas import NEEDS, TABLES
@@ -48,6 +48,11 @@ def test_the_command_writes_where_the_repository_is(tmp_path, monkeypatch, capsy
     assert commands.main(["codebook"]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "data" / "README.md")
     assert (tmp_path / "data" / "template" / "accounts.csv").is_file()
+
+
+def test_every_key_of_a_protocol_is_explained_once():
+    of_plan = {f"assignment.{name}" for name in protocols.Plan.model_fields}
+    assert set(codebook.PROTOCOL) == set(protocols.Protocol.model_fields) | of_plan
 
 
 def test_the_template_has_every_table_and_every_column(template):
@@ -160,7 +165,7 @@ def test_the_codebook_names_every_table_column_metric_and_notebook(repo):
 
 def test_every_row_of_a_table_is_as_wide_as_its_head(repo):
     tables = re.findall(r"(?:^\|.*\n)+", (repo / "data" / "README.md").read_text(encoding="utf-8"), re.M)
-    assert len(tables) == 2 + len(TABLES) + 4
+    assert len(tables) == 2 + len(TABLES) + 5
     for table in tables:
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1, table[:80]
 

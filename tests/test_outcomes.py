@@ -51,6 +51,15 @@ def test_every_metric_by_hand(metric, numerator, denominator):
     assert found["denominator"].tolist() == denominator
 
 
+def test_a_capped_margin_is_capped_where_the_protocol_says_whatever_the_arm():
+    what = Measure(metric="margin_per_account", window_days=45, winsorise=0.5)
+    found = measure(what, deals=DEALS)
+    assert found["numerator"].tolist() == [850, 0, 500, 0]  # the median of 1,200 and 500; nobody else has a margin
+    assert what.id == "margin_per_account_45d_w50" and "capped where 50% have more" in what.words
+    with pytest.raises(ValueError, match="winsorise belongs to metric: margin_per_account"):
+        Measure(metric="win_rate", window_days=45, winsorise=0.9)
+
+
 def test_a_stage_is_reached_by_whoever_reaches_a_later_one_but_not_by_a_loss():
     stages = pd.DataFrame({"stage": ["Open", "Demo", "Offer", "Won", "Lost"], "stage_order": range(5),
                            "is_closed": [0, 0, 0, 1, 1], "is_won": [0, 0, 0, 1, 0]})  # fmt: skip
