@@ -181,10 +181,12 @@ def run(n_worlds: int, n_lists: int) -> Iterator[list[str]]:
             return pd.DataFrame([row for rows in pool.starmap(call, batches, chunksize=1) for row in rows])
 
         yield describe_planted(spread(judge_worlds, range(n_worlds)))
-        for null, words in NULLS.items():
-            head = ["", f"{n_worlds:,} worlds: {words}.", "", "| what | share |", "|---|---|"]
-            yield head + _table(spread(judge_worlds, range(n_worlds), null))
         lists, start = pd.DataFrame(), 0
+        for null, words in NULLS.items():
+            found = spread(judge_worlds, range(n_worlds), null)
+            head = ["", f"{n_worlds:,} worlds: {words}.", "", "| what | share |", "|---|---|"]
+            yield head + _table(found)
+            lists = pd.concat([lists, found.loc[found["n_offered"] > 0, ["holdout_p"]]])
         while len(lists) < n_lists:
             more = spread(judge_lists, range(start, start + 20 * BATCH), list(NULLS)[start // (20 * BATCH) % 2])
             lists, start = pd.concat([lists, more]), start + 20 * BATCH
@@ -212,7 +214,7 @@ def describe_planted(found: pd.DataFrame) -> list[str]:
 def describe_lists(lists: pd.DataFrame, n_worlds: int) -> list[str]:
     """Return the lines about the null worlds that offered a list."""
     share = worlds.share(lists["holdout_p"] <= 0.05)
-    words = f"{n_worlds:,} null worlds of {SMALLER:,} accounts, of both kinds, until enough had offered a list."
+    words = f"The null worlds above and {n_worlds:,} of {SMALLER:,} accounts, of both kinds, until enough had offered a list."
     head = ["", words, "", "| what | share |", "|---|---|"]
     return [*head, f"| held-out p at most 0.05, worlds that offered a list | {share} |"]
 
