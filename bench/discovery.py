@@ -32,6 +32,8 @@ TRAITS = {
 }  # fmt: skip
 NULLS = {True: "no truth", "late": "no truth; a level appears late, losses close slower"}
 BATCH, SMALLER = 10, 2000
+#: First seed of the smaller worlds: no world has the draws of a larger one.
+OWN = 100_000
 POWER = (0.27, 0.30, 0.33, 0.36, 0.39)
 
 
@@ -188,8 +190,8 @@ def run(n_worlds: int, n_lists: int) -> Iterator[list[str]]:
             yield head + _table(found)
             lists = pd.concat([lists, found.loc[found["n_offered"] > 0, ["holdout_p"]]])
         while len(lists) < n_lists:
-            more = spread(judge_lists, range(start, start + 20 * BATCH), list(NULLS)[start // (20 * BATCH) % 2])
-            lists, start = pd.concat([lists, more]), start + 20 * BATCH
+            seeds, null = range(OWN + start, OWN + start + 20 * BATCH), list(NULLS)[start // (20 * BATCH) % 2]
+            lists, start = pd.concat([lists, spread(judge_lists, seeds, null)]), start + 20 * BATCH
         yield describe_lists(lists, start)
         yield describe_power({rate: spread(judge_worlds, range(max(10, n_worlds // 5)), False, rate) for rate in POWER})
 
@@ -214,7 +216,7 @@ def describe_planted(found: pd.DataFrame) -> list[str]:
 def describe_lists(lists: pd.DataFrame, n_worlds: int) -> list[str]:
     """Return the lines about the null worlds that offered a list."""
     share = worlds.share(lists["holdout_p"] <= 0.05)
-    words = f"The null worlds above and {n_worlds:,} of {SMALLER:,} accounts, of both kinds, until enough had offered a list."
+    words = f"The null worlds above, and {n_worlds:,} of {SMALLER:,} accounts, until enough had offered a list."
     head = ["", words, "", "| what | share |", "|---|---|"]
     return [*head, f"| held-out p at most 0.05, worlds that offered a list | {share} |"]
 
