@@ -19,7 +19,7 @@ import pandas as pd
 from scipy.special import ndtr, stdtr, stdtrit
 from scipy.stats import fisher_exact, norm
 
-from icp_lib import contrasts, designs, heterogeneity, looks, randomisation, stats, trials
+from icp_lib import designs, differences, heterogeneity, looks, randomisation, stats, trials
 
 N_RUNS = 4000
 ALPHA = 0.05
@@ -107,7 +107,7 @@ def compare_run(arm: Drawn, usual: Drawn, run: int, conf_level: float = 0.95, **
         bottom = np.nan if side.bottom is None else side.bottom[run]
         frames.append(pd.DataFrame({"arm": name, "top": side.top[run], "bottom": bottom}))
     frame = pd.concat(frames).reset_index(names="row").assign(account_id=range(sum(map(len, frames))))
-    measure = contrasts.Measure("metric", "top", None if arm.bottom is None else "bottom")
+    measure = differences.Measure("metric", "top", None if arm.bottom is None else "bottom")
     return trials.compare_arms(frame, [measure], control=USUAL, conf_level=conf_level, **options)
 
 
@@ -195,7 +195,7 @@ def simulate_redrawn(
     t, error, effect = studentise_seen(left, bottom, seen)
     p_value = (1 + (drawn >= np.abs(t) * (1 - 1e-9)).sum(axis=0)) / (n_draws + 1)
     half = np.sort(drawn, axis=0)[int(np.ceil((n_draws + 1) * (1 - ALPHA) - 1e-9)) - 1] * error
-    lin = [contrasts.compare_regressed(np.column_stack(each), table, arms == 0, np.arange(n))["p_value"]
+    lin = [differences.compare_regressed(np.column_stack(each), table, arms == 0, np.arange(n))["p_value"]
            for *each, arms in zip(top, bottom, seen, strict=True)]  # fmt: skip
     return {
         "redrawn": float((p_value <= ALPHA).mean()), "lin": float((np.array(lin) <= ALPHA).mean()),
@@ -285,7 +285,7 @@ def simulate_segments(n_runs: int, n: int = 600, rise: float = 0.0, n_draws: int
         is_arm, size = rng.permutation(np.arange(n) % 2 == 0), rng.normal(size=n)
         met = rng.random(n) < np.clip(0.25 + 0.2 * is_arm + rise * is_arm * segments["s0"] + 0.05 * size, 0, 1)
         frame = pd.DataFrame({"account_id": range(n), "arm": np.where(is_arm, LETTER, USUAL), "met": met.astype(float)})
-        found = heterogeneity.search_effects(frame, contrasts.Measure("met", "met"), segments, control=USUAL, mde=1.0,
+        found = heterogeneity.search_effects(frame, differences.Measure("met", "met"), segments, control=USUAL, mde=1.0,
                                              n_draws=n_draws, seed=run)  # fmt: skip
         claimed += bool((found["p_adjusted"] <= ALPHA).any())
     return claimed / n_runs
@@ -320,7 +320,7 @@ def measure_engine(n_accounts: int = 1_000_000, n_metrics: int = 5, n_arms: int 
     table |= {f"m{i}": (rng.random(n_accounts) < 0.1 * (i + 1)).astype(float) for i in range(n_metrics)}
     connection = ibis.duckdb.connect()
     loaded = connection.create_table("accounts", ibis.memtable(pd.DataFrame(table)))
-    measures = [contrasts.Measure(f"m{i}", f"m{i}") for i in range(n_metrics)]
+    measures = [differences.Measure(f"m{i}", f"m{i}") for i in range(n_metrics)]
     started = time.perf_counter()
     found = trials.compare_arms(loaded, measures, control="arm0")
     return time.perf_counter() - started, found

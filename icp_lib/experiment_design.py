@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from icp_lib import assignment, contrasts, designs, looks, outcomes, stats
+from icp_lib import assignment, designs, differences, looks, outcomes, stats
 from icp_lib.outcomes import Sources
 from icp_lib.protocols import Candidate, Protocol, name_words
 from icp_lib.studies import Study
@@ -233,4 +233,4 @@ def compare_counts(counts: dict[str, tuple[int, int]], control: str) -> list[dic
         moments[name] = Aggregates(
             count_=n, mean_={"reached": share}, var_={"reached": share * (1 - share) * n / (n - 1)}, cov_={}
         )
-    return contrasts.compare_moments(moments, contrasts.Measure("reached_rate", "reached"), control=control)
+    return differences.compare_moments(moments, differences.Measure("reached_rate", "reached"), control=control)

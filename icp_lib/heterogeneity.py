@@ -9,7 +9,7 @@ import pandas as pd
 
 from icp_lib import designs
 from icp_lib.checks import DataError, check_columns, check_range
-from icp_lib.contrasts import MIN_EVENTS, Measure
+from icp_lib.differences import MIN_EVENTS, Measure
 from icp_lib.permutation import DRAW_BYTES, TIE, adjust_by_best
 from icp_lib.trials import build_values, check_units, code_families
 

@@ -12,7 +12,7 @@ from scipy.special import ndtr
 from scipy.stats import norm
 
 from icp_lib.checks import DataError, check_range
-from icp_lib.contrasts import set_interval, widen_few
+from icp_lib.differences import set_interval, widen_few
 
 N_NODES = 200
 #: Nearer looks are one look; the quadrature needs the distance.

@@ -9,9 +9,9 @@ import pandas as pd
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from icp_lib import contrasts, stats
+from icp_lib import differences, stats
 from icp_lib.checks import DataError, check_columns, check_range
-from icp_lib.contrasts import DRAWN_BELOW, FEW, MIN_EVENTS, RESULT_COLUMNS, Measure
+from icp_lib.differences import DRAWN_BELOW, FEW, MIN_EVENTS, RESULT_COLUMNS, Measure
 from icp_lib.randomisation import randomise_test, take_off
 from icp_lib.stats import NAN
 
@@ -98,7 +98,7 @@ def compare_arms(
     check_units(data, account, arm)
     if not is_frame:
         tables = [(each, _read_moments(data.drop_null(each.columns), each, arm)) for each in measures]
-        rows = [contrasts.compare_moments(m, each, control=control, conf_level=conf_level) for each, m in tables]
+        rows = [differences.compare_moments(m, each, control=control, conf_level=conf_level) for each, m in tables]
         return pd.DataFrame([row for part in rows for row in part], columns=list(RESULT_COLUMNS))
     if draws is not None and np.shape(draws)[1] != len(data):
         raise DataError(f"compare_arms: draws has {np.shape(draws)[1]:,} accounts, the table {len(data):,}.")
@@ -145,14 +145,15 @@ def _compare_measure(data, measure: Measure, draws, *, control, arm, family, cov
     cluster = code_families(part, family)
     units, used = _sum_families(part, measure, arm, cluster)
     found = _read_moments(units, used, arm) if len(units) else {}
-    found = {row["arm"]: row for row in contrasts.compare_moments(found, used, control=control, conf_level=conf_level)}
+    rows = differences.compare_moments(found, used, control=control, conf_level=conf_level)
+    found = {row["arm"]: row for row in rows}
     sizes, some = part[arm].value_counts(), part.loc[part[measure.numerator] != 0, arm].value_counts()
     told = f"{(~is_known).sum():,} of {len(data):,} accounts are left out: not old enough, or not known."
     rows = []
     for name in [each for each in arms if each != control]:
-        row = found.get(name, contrasts.empty_row(measure, name, control)) | {"metric": measure.metric}
+        row = found.get(name, differences.empty_row(measure, name, control)) | {"metric": measure.metric}
         pair = [name, control]
-        is_few = min(some.get(each, 0) for each in pair) < MIN_EVENTS or row["method"] == contrasts.COUNTED
+        is_few = min(some.get(each, 0) for each in pair) < MIN_EVENTS or row["method"] == differences.COUNTED
         n_fewest = min(row["n_clusters_arm"], row["n_clusters_control"])
         is_few, is_drawn = is_few or n_fewest < FEW, is_few or n_fewest < DRAWN_BELOW or not covariates
         if np.isfinite(row["se"]) and draws is not None and is_drawn:
@@ -167,7 +168,7 @@ def _compare_measure(data, measure: Measure, draws, *, control, arm, family, cov
                 covariates,
                 conf_level,
             )
-        elif np.isfinite(row["se"]) and row["method"] != contrasts.COUNTED:
+        elif np.isfinite(row["se"]) and row["method"] != differences.COUNTED:
             if covariates:
                 inside = part[arm].isin(pair).to_numpy()
                 row |= _regress(part[inside], measure, name, arm, cluster[inside], covariates, conf_level)
@@ -186,7 +187,7 @@ def _tell_raw(row: dict, part, measure: Measure, arm: str, conf_level: float) ->
         return row
     row |= {"value_arm": sums[0][0] / sums[0][1], "value_control": sums[1][0] / sums[1][1]}
     raw = row["value_arm"] - row["value_control"]
-    if abs(row["effect"] - raw) > contrasts.ROUNDING * max(abs(raw), abs(row["value_control"])):
+    if abs(row["effect"] - raw) > differences.ROUNDING * max(abs(raw), abs(row["value_control"])):
         row["note"] = " ".join(filter(None, [row["note"], ADJUSTED]))
     counts = [(int(each[0]), len(table)) for each, table in zip(sums, values, strict=True)]
     is_share = measure.denominator is None and all(np.isin(each[:, 0], (0, 1)).all() for each in values)
@@ -195,7 +196,7 @@ def _tell_raw(row: dict, part, measure: Measure, arm: str, conf_level: float) ->
     row |= {"events_arm": counts[0][0], "events_control": counts[1][0]}
     if np.isnan(row["se"]) and raw == 0:
         row |= {"p_value": 1.0, "note": ""}
-    return contrasts.set_interval(row, conf_level)
+    return differences.set_interval(row, conf_level)
 
 
 def code_families(part: pd.DataFrame, family: str | None) -> np.ndarray:
@@ -235,12 +236,12 @@ def _draw_again(part, measure, codes, draws, cluster, pair, covariates, conf_lev
         values = np.column_stack([np.bincount(member, weights=column) for column in values.T])
         codes, draws = codes[first], draws[:, first]
     found = randomise_test(values, codes, draws, *pair, conf_level)
-    row = contrasts.describe([found["value_arm"], found["value_control"]], [NAN, NAN], [NAN, NAN])
+    row = differences.describe([found["value_arm"], found["value_control"]], [NAN, NAN], [NAN, NAN])
     errors = np.array([found["se_arm"], found["se_control"]])
     levels = np.array([found["value_arm"], found["value_control"]])
     relative = np.hypot(*(errors / levels)) if (levels > 0).all() else NAN
     row |= found | {"se_relative": relative * found["se"] / np.hypot(*errors)}
-    row = contrasts.set_interval(row | {"df": np.inf}, conf_level) | {"method": "randomisation", "note": ""}
+    row = differences.set_interval(row | {"df": np.inf}, conf_level) | {"method": "randomisation", "note": ""}
     return {name: row[name] for name in RESULT_COLUMNS if name in row}
 
 
@@ -248,7 +249,7 @@ def _regress(part, measure, name, arm, cluster, covariates, conf_level) -> dict:
     """Lin's regression; the metric's own covariate joins the others."""
     table = _build_covariates(part, measure, covariates)
     is_arm = (part[arm] == name).to_numpy()
-    found = contrasts.compare_regressed(build_values(part, measure), table, is_arm, cluster, conf_level)
+    found = differences.compare_regressed(build_values(part, measure), table, is_arm, cluster, conf_level)
     return found or {"note": "Too few accounts for the covariates: compared without them."}
 
 
@@ -322,7 +323,7 @@ def check_guardrails(
     p_value = pd.Series(student.sf(above / table["se"], freedom), table.index)
     blank = {"effect_relative": NAN, "se_relative": NAN, "method": "", "events_arm": NAN}
     rows = [blank | row for row in table.to_dict("records")]
-    rows = [row if np.isnan(row["effect"]) else contrasts.set_interval(row, 1 - 2 * level) for row in rows]
+    rows = [row if np.isnan(row["effect"]) else differences.set_interval(row, 1 - 2 * level) for row in rows]
     ends = pd.DataFrame(rows, index=table.index).reindex(columns=["effect_low", "effect_high"]).astype(float)
     low, high = (ends[name].where(table["effect"].notna()) for name in ends)
     bound, best = low.where(sign > 0, high), high.where(sign > 0, low)

@@ -17,7 +17,7 @@ from tea_tasting.metrics import RatioOfMeans
 
 from icp_lib import designs, heterogeneity, looks, randomisation, stats, trials
 from icp_lib.checks import DataError
-from icp_lib.contrasts import Measure
+from icp_lib.differences import Measure
 
 REFERENCE = Path(__file__).parent / "reference"
 ACCOUNTS = pd.read_csv(REFERENCE / "trials_accounts.csv")
