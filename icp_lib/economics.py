@@ -15,7 +15,8 @@ from icp_lib.value import CHURN_MONTHS
 MIN_LIFETIME = 30
 #: The furthest month of a lifetime value, and of a payback curve.
 MOST_LIFETIME, MOST_PAYBACK = 36, 60
-CURVE_COLUMNS = ["segment_id", "segment", "month", "net", "net_low", "net_high", "n", "target_months"]
+CURVE_COLUMNS = ["segment_id", "segment", "month", "net", "net_low", "net_high", "n", "target_months", "payback_months",
+                 "payback_months_low", "payback_months_high"]  # fmt: skip
 SUMMED = "mean margin less support by month since the win, summed"
 
 
@@ -249,17 +250,19 @@ def build_payback_curves(found: Economics, target_months: float = 12.0, conf_lev
     Returns
     -------
     DataFrame
-        segment_id, segment, month, net with its range, n (customers won so early), target_months. Keys without CAC, or
-        with too few customers for a finite range, have no rows. Where the range crosses 0 that of the payback ends.
+        segment_id, segment, month, net with its range, n (customers won so early), target_months; the payback with its
+        range, alike in all rows of a key. Keys without CAC, or with too few customers for a finite range, have no rows.
     """
     rows = []
     for key, (curve, cac) in enumerate(zip(found.curves, found.cac, strict=True)):
         if np.isnan(cac[0]) or np.isinf(estimate_draws(cac, conf_level).high):
             continue
         named = found.keys.iloc[key]
+        paid_back = estimate_draws(find_payback(curve, cac), conf_level)[:3]
         for month in range(curve.shape[1]):
             ends = estimate_draws(curve[:, month] - cac, conf_level)[:3]
-            rows.append([named["segment_id"], named["segment"], month, *ends, found.seen[key][month], target_months])
+            seen = found.seen[key][month]
+            rows.append([named["segment_id"], named["segment"], month, *ends, seen, target_months, *paid_back])
     return pd.DataFrame(rows, columns=CURVE_COLUMNS)
 
 

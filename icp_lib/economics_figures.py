@@ -37,7 +37,7 @@ def plot_payback(frame, segment_id: str = "", caption: str = "", name: str = "pa
     Parameters
     ----------
     frame : DataFrame
-        `payback_curves`: segment_id, segment, month, net with its ends, n, target_months.
+        `payback_curves`: segment_id, segment, month, net with its ends, n, target_months, payback_months with its ends.
     segment_id : str
         The group in colour, with its band and the customers behind its months; the others, at most four, are grey
         lines. "" is all customers; a group without a curve is replaced by the first that has one.
@@ -75,21 +75,11 @@ def plot_payback(frame, segment_id: str = "", caption: str = "", name: str = "pa
 
 
 def _payback_title(rows: list[dict]) -> str:
-    ends = [_crossing(rows, column) for column in ("net", "net_high", "net_low")]
+    ends = [rows[0][f"payback_months{end}"] for end in ("", "_low", "_high")]
     who = "A customer's cost" if not rows[0]["segment_id"] else f"{rows[0]['segment']}: the cost of one"
     if math.isinf(ends[0]):
         return f"{who} is not paid back within the {rows[-1]['month']:g} months that can be followed"
     return f"{who} is paid back after {format_interval(*ends, 'payback_months')}"
-
-
-def _crossing(rows: list[dict], column: str) -> float:
-    """The month at which a line first reaches 0, between the ends of two months; inf where it does not."""
-    for before, row in zip([None, *rows], rows, strict=False):
-        if row[column] >= 0:
-            if before is None:
-                return 0.0
-            return before["month"] - before[column] / (row[column] - before[column])
-    return math.inf
 
 
 def _plane(n_names: int, is_narrow: bool):

@@ -16,9 +16,12 @@ def curves(names=("", "s1"), rate: float = 100.0) -> pd.DataFrame:
     """Costs of 600 and `rate` a month, the second group half as much again."""
     rows = []
     for place, key in enumerate(names):
+        reached = 600 / rate / (1 + place / 2)
+        paid_back = [each if each <= 12 else np.inf for each in (reached, reached - 1, reached + 1)]
         for month in range(13):
             net = rate * month * (1 + place / 2) - 600
-            rows.append([key, f"Kind {key}" if key else "All customers", month, net, net - 100, net + 100, 40, 12.0])
+            name = f"Kind {key}" if key else "All customers"
+            rows.append([key, name, month, net, net - 100, net + 100, 40, 12.0, *paid_back])
     return pd.DataFrame(rows, columns=CURVE_COLUMNS)
 
 
@@ -39,7 +42,7 @@ def worth(values, low, n=50) -> pd.DataFrame:
     return frame.assign(comparison=400.0, verdict=np.where(frame["estimate"].isna(), "not enough data", ""))
 
 
-def test_payback_is_told_where_the_line_and_its_band_cross_the_cost():
+def test_payback_is_told_with_its_range():
     chart = figures.plot_payback(curves())
     assert chart.title == "A customer's cost is paid back after 6.0 months (5.0 to 7.0)"
     for words in ("All customers", "Kind s1", "cost covered", "target: 12 months", ">40<"):
