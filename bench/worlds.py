@@ -35,6 +35,7 @@ def cut_tables(account_rows: pd.DataFrame, opportunity_rows: pd.DataFrame) -> tu
     """Return the account table and the opportunities of canonical rows, as of 2026-Q3."""
     rows = {"accounts": account_rows, "opportunities": opportunity_rows.astype({"is_timing_loss": "boolean"})}
     con = ibis.duckdb.connect()
+    con.raw_sql("SET enable_progress_bar = false")  # a process without a file of its own looks like a terminal to it
     cuts = [accounts.cut(con.create_table(name, ibis.memtable(frame)), name, CUTOFF) for name, frame in rows.items()]
     table, opportunities = accounts.build(*cuts), cuts[1].to_pandas()
     con.disconnect()

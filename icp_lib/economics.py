@@ -255,7 +255,7 @@ def build_payback_curves(found: Economics, target_months: float = 12.0, conf_lev
     """
     rows = []
     for key, (curve, cac) in enumerate(zip(found.curves, found.cac, strict=True)):
-        if np.isnan(cac[0]) or np.isinf(estimate_draws(cac, conf_level).high):
+        if not curve.shape[1] or np.isnan(cac[0]) or np.isinf(estimate_draws(cac, conf_level).high):
             continue
         named = found.keys.iloc[key]
         paid_back = estimate_draws(find_payback(curve, cac), conf_level)[:3]
