@@ -1,14 +1,26 @@
-"""Small companies for tests of segment discovery: every trait and every deal is given, or drawn from a seed."""
+"""Small companies for tests: every trait and every deal is given, or drawn from a seed; folders without some pages."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import nbformat
 import numpy as np
 import pandas as pd
 
-from icp_lib import accounts, space
+from icp_lib import accounts, execution, space
 
 CUTOFF = pd.Timestamp("2026-10-01")
 Frames = tuple[pd.DataFrame, pd.DataFrame]
+
+
+def leave_out(folder: Path, *names: str) -> None:
+    """Put a title alone in the place of each of these stock notebooks of a company: pages that a test does not need."""
+    (folder / "notebooks").mkdir(exist_ok=True)
+    notebook = nbformat.read(execution.STOCK / "00_data_check.ipynb", as_version=4)
+    for name in names:
+        notebook.cells = [nbformat.v4.new_markdown_cell(f"# {name[:2]} · Left out: who needs it?"), notebook.cells[1]]
+        nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
 
 
 def build_frames(traits: dict, deals: pd.DataFrame) -> Frames:

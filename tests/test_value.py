@@ -274,8 +274,8 @@ def test_no_unit_gives_no_row():
 def late_lifts():
     """Fifty worlds without truth in which one industry is recent and losses close slower; and a plain ratio beside."""
     found = []
-    for seed in range(50):
-        accounts, opportunities = worlds.build_frames(seed, 6000, "late")
+    drawn = (world for start in range(0, 50, 10) for world in worlds.build_many(range(start, start + 10), 6000, "late"))
+    for accounts, opportunities in drawn:
         units = value.build_units(opportunities, accounts, cutoff=worlds.CUTOFF)
         late = accounts["account_id"][Segment.of(worlds.LATE).mask(accounts)]
         inside = units["account_id"].isin(late).to_numpy()
