@@ -8,7 +8,7 @@ PYTHON ?= python3
 DATA ?= data/demo
 
 # A misspelled variable would silently run the wrong quarter or the wrong company.
-known := QUARTER DATA RAW OUT APPROVED_BY NOTE FORCE PYTHON ALL EXPERIMENT
+known := QUARTER DATA RAW OUT APPROVED_BY NOTE FORCE PYTHON ALL EXPERIMENT ONLY
 given_names := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 unknown := $(firstword $(filter-out $(known),$(given_names)))
 closest_code := import difflib, sys; near = difflib.get_close_matches(sys.argv[1].upper(), sys.argv[2:], 1, 0.5)
@@ -79,14 +79,12 @@ notebooks: .venv/stamp data/demo/icp.yml ## execute the stock notebooks on the d
 lint: .venv/stamp ## style of code and notebooks
 	@.venv/bin/python -m ruff check icp_lib tests bench notebooks
 
-bench: .venv/stamp data/demo/icp.yml ## run bench/*.py in order and write their tables to docs/bench.md
-	@{ echo '# Benchmarks'; echo; \
-	  echo 'Written by `make bench`; see bench/README.md. Ratios travel between machines, seconds do not.'; \
-	  for script in $(filter-out bench/worlds.py bench/peers.py,$(sort $(wildcard bench/*.py))); do \
-	    echo "$$script ..." >&2; printf '\n## %s\n\n' "$$(basename "$$script" .py)"; \
-	    .venv/bin/python "$$script" || exit 1; \
-	  done; } > docs/.bench.md
-	@mv docs/.bench.md docs/bench.md
+bench: .venv/stamp data/demo/icp.yml ## run bench/*.py and write their tables to docs/bench.md; ONLY=trials: one of them
+	@mkdir -p .cache
+	@for name in $(or $(ONLY),$(filter-out worlds peers write,$(basename $(notdir $(sort $(wildcard bench/*.py)))))); do \
+	  echo "bench/$$name.py ..."; .venv/bin/python "bench/$$name.py" > .cache/bench.txt || exit 1; \
+	  .venv/bin/python bench/write.py "$$name" < .cache/bench.txt; \
+	done
 
 lock: ## resolve requirements.lock again after a change of pyproject.toml (the only target that needs uv)
 	@command -v uv > /dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
