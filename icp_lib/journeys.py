@@ -94,6 +94,7 @@ def build_journeys(
         .drop("account_id_right")
         .mutate(ended_at=_.ended_at.coalesce(entry))
         .filter(_.occurred_at <= _.ended_at)
+        .cache()  # two questions are put to it
     )
     counts = seen.group_by("account_id").aggregate(n_touches=_.count(), n_touches_unnamed=_.channel.isnull().sum())
     steps = ibis.window(group_by="account_id", order_by=_ORDER)
