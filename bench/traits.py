@@ -6,6 +6,7 @@ Run: python bench/traits.py [worlds]   (default 1,000 worlds a kind)
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from multiprocessing import get_context
 
 import numpy as np
@@ -123,29 +124,31 @@ def measure_redrawing(n: int = 1500, n_draws: int = 1000) -> list[str]:
     return [f"{n_draws:,} draws of the AUC of {n:,} accounts: {seconds:.3f} s, {ratio:.0f} times a loop with pandas."]
 
 
-def run(n_worlds: int) -> list[str]:
-    """Return the lines of the tables."""
+def run(n_worlds: int) -> Iterator[list[str]]:
+    """Yield the lines of the tables, each as soon as it is counted; fewer worlds of the kinds that take longest."""
+    few = max(10, n_worlds // 10)
     with get_context("spawn").Pool(2) as pool:
 
         def judge(n: int, *options) -> pd.DataFrame:
             starts = [(first, min(BATCH, n - first), *options) for first in range(0, n, BATCH)]
             return pd.DataFrame([row for rows in pool.starmap(judge_worlds, starts, chunksize=1) for row in rows])
 
-        lines = ["| worlds | what | share of worlds |", "|---|---|---|"]
-        for null, words in ((True, "no truth"), ("late", "no truth, a level appears late, losses close slower")):
-            found = judge(n_worlds, null)
+        yield ["| worlds | what | share of worlds |", "|---|---|---|"]
+        late = "no truth, a level appears late, losses close slower"
+        for null, words, n in ((True, "no truth", n_worlds), ("late", late, 2 * few)):
+            found = judge(n, null)
             zero, n = found["zero_covered"].sum(), found["n_effects"].sum()
-            lines += [
+            yield [
                 f"| {words} | any attribute selected | {worlds.share(found['n_selected'] > 0)} |",
                 f"| {words} | any marginal effect with adjusted p at most 0.05 | {worlds.share(found['any_effect'])} |",
                 f"| {words} | intervals of marginal effects that hold 0 | {zero / n:.1%} (of {n:,}) |",
             ]
         covered = None
-        for n_accounts, n in ((6000, n_worlds), (12_000, max(10, n_worlds // 5)), (24_000, max(10, n_worlds // 5))):
+        for n_accounts, n in ((6000, n_worlds), (12_000, few), (24_000, few)):
             found = judge(n, False, n_accounts)
             covered = found if covered is None else covered
             words = f"planted, {n_accounts:,} accounts, {found['n_best'].mean():,.0f} best customers"
-            lines += [
+            yield [
                 f"| {words} | a planted attribute selected | {worlds.share(found['any_planted'])} |",
                 f"| {words} | each selected, or named as saying the same | "
                 + ", ".join(f"{name} {found[name].mean():.0%}, {found[f'{name}_told'].mean():.0%}" for name in PLANTED)
@@ -154,18 +157,14 @@ def run(n_worlds: int) -> list[str]:
                 f"| {words} | a placebo selected | {worlds.share(found['any_placebo'])} |",
             ]
         truth = pd.concat(pool.map(estimate_truth, range(10_000, 10_000 + N_LARGE)), axis=1).mean(axis=1)
-    lines += [
-        "",
-        "| level | effect in very large worlds | mean estimate | intervals that hold it |",
-        "|---|---|---|---|",
-    ]
-    lines += [
+    yield ["", "| level | effect in very large worlds | mean estimate | intervals that hold it |", "|---|---|---|---|"]
+    yield [
         f"| {attribute}: {level} | {row.truth:+.4f} | {row.mean:+.4f} | {row.covered:.1%} (of {row.n:,}) |"
         for (attribute, level), row in cover(covered, truth).iterrows()
     ]
-    return lines
 
 
 if __name__ == "__main__":
-    print("\n".join(run(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)))
+    for part in run(int(sys.argv[1]) if len(sys.argv) > 1 else 1000):
+        print("\n".join(part), flush=True)
     print("\n".join(["", *measure_redrawing()]))
