@@ -31,7 +31,7 @@ TRAITS = {
     "dispatch_method": Trait(), "web_shop": Trait(), "buyer_role": Trait(), "lead_source": Trait(),
 }  # fmt: skip
 NULLS = {True: "no truth", "late": "no truth; a level appears late, losses close slower"}
-BATCH, SMALLER = 10, 2000
+BATCH, SMALLER = 40, 2000
 #: First seed of the smaller worlds: no world has the draws of a larger one.
 OWN = 100_000
 POWER = (0.27, 0.30, 0.33, 0.36, 0.39)
@@ -190,8 +190,8 @@ def run(n_worlds: int, n_lists: int) -> Iterator[list[str]]:
             yield head + _table(found)
             lists = pd.concat([lists, found.loc[found["n_offered"] > 0, ["holdout_p"]]])
         while len(lists) < n_lists:
-            seeds, null = range(OWN + start, OWN + start + 20 * BATCH), list(NULLS)[start // (20 * BATCH) % 2]
-            lists, start = pd.concat([lists, spread(judge_lists, seeds, null)]), start + 20 * BATCH
+            seeds, null = range(OWN + start, OWN + start + 5 * BATCH), list(NULLS)[start // (5 * BATCH) % 2]
+            lists, start = pd.concat([lists, spread(judge_lists, seeds, null)]), start + 5 * BATCH
         yield describe_lists(lists, start)
         yield describe_power({rate: spread(judge_worlds, range(max(10, n_worlds // 5)), False, rate) for rate in POWER})
 
