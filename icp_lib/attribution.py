@@ -59,8 +59,9 @@ def estimate_attribution(
     buy; what a rule means is not in them.
 
     Cost is media and events of the channel from the first month with spend up to the last deal followed; the cost per
-    credited customer takes the share of credit x the customers whose deals were opened in these months. It is for the
-    company alone, because what a channel spent on one segment is not on record.
+    credited customer takes the credit for the customers whose deals were opened in these months, shared out among the
+    journeys of these months, so a channel is not charged for years in which it was not there. It is for the company
+    alone, because what a channel spent on one segment is not on record.
 
     Parameters
     ----------
@@ -95,7 +96,8 @@ def estimate_attribution(
     channels = sorted({channel for path in known["path"] for channel in path})
     family, families = pd.factorize(known["family_id"])
     weights, entries, is_won = draw_weights(families, n_draws), _list_entries(known, channels), known["is_won"]
-    in_time = (is_won & (known["deal_at"] >= since)).to_numpy()
+    of_spend = (known["deal_at"].isna() | (known["deal_at"] >= since)).to_numpy()
+    in_time = is_won.to_numpy() & of_spend
     bought = sum_draws(np.zeros(in_time.sum(), int), family[in_time], np.ones(in_time.sum()), 1, weights)[0]
     tables = []
     for key, name, mask in _list_groups(known, accounts, segments):
@@ -104,12 +106,17 @@ def estimate_attribution(
         if n >= min_customers:
             shares = _draw_shares(entries, mask, family, weights, len(channels))
             behind = _count_behind(entries, mask, len(channels))
-            parts = []
+            parts, paid = [], None
+            if not key and in_time.any():
+                paid = _draw_shares(entries, of_spend, family, weights, len(channels)), _count_behind(
+                    entries, of_spend, len(channels)
+                )
             for rule in [rule for rule in RULES if rule != W or _has_stages(known[mask])]:
                 parts.append(_estimate_shares(rule, channels, shares[rule], n, behind[rule]))
-                if not key:
-                    paid = _estimate_cost(shares[rule], costs.reindex(channels), bought, behind[rule] * bought[0] / n)
-                    parts[-1] = pd.concat([parts[-1], paid], axis=1)
+                if paid:
+                    credited = np.nan_to_num(paid[0][rule] * bought)
+                    cost = _estimate_cost(credited, costs.reindex(channels), paid[1][rule])
+                    parts[-1] = pd.concat([parts[-1], cost], axis=1)
             table = pd.concat(parts) if key else _add_unmet(pd.concat(parts), costs)
         tables.append(table.assign(segment_id=key, segment=name, n=n))
     return _sort(pd.concat(tables)).reindex(columns=COLUMNS)
@@ -182,12 +189,12 @@ def _estimate_shares(rule: str, channels: list[str], share: np.ndarray, n: int, 
     })  # fmt: skip
 
 
-def _estimate_cost(share: np.ndarray, cost: pd.Series, bought: np.ndarray, n_behind: np.ndarray) -> pd.DataFrame:
+def _estimate_cost(credited: np.ndarray, cost: pd.Series, n_behind: np.ndarray) -> pd.DataFrame:
     """Cost of each channel, and per customer credited in the months of the spend; Poisson limits where few are behind.
 
-    `n_behind` customers stand behind the credit of all `n`, in these months as many fewer as there were customers.
+    `credited` customers, shape (k, 1 + n_draws), with `n_behind` behind the credit.
     """
-    money, credited = cost.to_numpy(float)[:, None], share * bought
+    money = cost.to_numpy(float)[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         each = np.where(credited > 0, money / credited, np.where(np.isnan(money), np.nan, np.inf))
         limits = distributions.gamma.ppf(0.975, n_behind + 1), distributions.gamma.ppf(0.025, n_behind)

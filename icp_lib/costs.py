@@ -137,7 +137,9 @@ def _shared_by_month(ledger: Ledger, masks: np.ndarray, rule: str) -> dict[str, 
     entries, keys = pick_pools(ledger, rule)
     n_pools = 1 + int(np.max(np.append(entries["pool"], keys["pool"]), initial=0))
     by_pool = _total_by_group(ledger, masks, keys["account"], keys["pool"], n_pools, keys["amount"])
-    share = _ratio(by_pool, by_pool[:, -1:])
+    whole = by_pool[:, -1:]
+    # a draw without any lead of a pool does not know who bore its cost: it stays with those who did
+    share = np.where(whole > 0, _ratio(by_pool, whole), _ratio(by_pool[..., :1], whole[..., :1]))
     n_months, costs = ledger.n_months, {}
     for category in SHARED:
         mine = entries[entries["category"] == category]

@@ -131,7 +131,7 @@ def measure_accounts(
     columns["numerator"] = np.where(is_mature, columns["numerator"], np.nan)
     got_something = columns["numerator"][columns["numerator"] > 0]
     if measure.winsorise and len(got_something):
-        cap = np.quantile(got_something, measure.winsorise)
+        cap = np.quantile(got_something, measure.winsorise, method="lower")  # of few accounts too, not the largest
         columns |= {name: np.minimum(columns[name], cap) for name in ("numerator", "before")}
     return pd.DataFrame(columns, index=assigned.index).assign(is_mature=is_mature)
 

@@ -59,8 +59,8 @@ class Candidate(_Strict):
 class Measure(_Strict):
     """What is measured on an account: a metric within so many days after its assignment.
 
-    `winsorise` caps the margin of an account at that quantile of the accounts with one, all arms together: one large
-    deal should not decide.
+    `winsorise` caps the margin of an account at that quantile of the accounts with one, all arms together: what is
+    left of a difference without the largest deals. It is told beside the mean and decides nothing.
     """
 
     metric: Literal[METRIC_NAMES]
@@ -203,6 +203,12 @@ class Protocol(_Strict):
         if missing:
             raise ValueError(f"must say what each decision needs; missing: {', '.join(missing)}")
         return decision
+
+    @model_validator(mode="after")
+    def _decides_in_full(self):
+        if any(each.winsorise for role, each in self.measures if role != "secondary"):
+            raise ValueError("winsorise belongs to secondary: what decides or must not get worse counts in full")
+        return self
 
     @model_validator(mode="after")
     def _names_fit(self):

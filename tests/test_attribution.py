@@ -45,6 +45,21 @@ def estimate(journeys, accounts, segments=NONE, spend=NO_SPEND, **options) -> pd
     return attribution.estimate_attribution(journeys, accounts, segments, spend, cutoff=CUTOFF, **options)
 
 
+def test_a_new_channel_is_not_charged_for_the_years_before_it():
+    """Search alone for four years; in the year of the spend half of the customers come by each, for as much money."""
+    old, accounts = build_journeys(["Search"] * 200, [True] * 200, "2022-03-01")
+    new, more = build_journeys(["Search", "Radio"] * 24, [True] * 48, "2025-03-01")
+    new, more = (frame.assign(account_id="n" + frame["account_id"]) for frame in (new, more))
+    more["family_id"] = more["account_id"]
+    spend = pd.DataFrame({"month": pd.Timestamp("2025-01-01"), "category": "media", "amount": 12_000.0,
+                          "channel": ["Search", "Radio"]})  # fmt: skip
+    both, every = (pd.concat(pair, ignore_index=True) for pair in ((old, new), (accounts, more)))
+    found = estimate(both, every, spend=spend)
+    equal = found[found["rule"] == "Equal split"].set_index("channel")
+    assert equal["cost_per_customer"].to_dict() == pytest.approx({"Search": 500.0, "Radio": 500.0})
+    assert equal.loc["Search", "share_rate"] == pytest.approx(224 / 248)  # the credit is of all customers followed
+
+
 @pytest.fixture(scope="module")
 def twelve() -> pd.DataFrame:
     """Credit in a company of twelve accounts, eight of them customers."""

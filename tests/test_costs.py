@@ -181,6 +181,23 @@ def test_without_spend_the_arrays_are_empty_and_nothing_breaks():
     assert len(efficiency.estimate_by_group(made)) == 0 and made.by_month["direct"]["media"].shape[0] == 0
 
 
+def test_a_cost_of_one_lead_stays_with_it_in_draws_without_it():
+    """Every campaign has one lead: a draw leaves out a third of them, and what they cost must not be lost with them."""
+    world = worlds.build_world(1)
+    leads = world.leads.assign(campaign_id=[f"k{number}" for number in range(len(world.leads))])
+    month = leads["created_at"].dt.to_period("M").dt.to_timestamp()
+    spend = pd.DataFrame({"month": month, "category": "events", "amount": 100.0, "channel": None,
+                          "campaign_id": leads["campaign_id"], "audience": None})  # fmt: skip
+    tables = world.accounts, world.opportunities, spend
+    book = ledger.build_ledger(*tables, cutoff=worlds.CUTOFF, leads=leads, n_draws=400)
+    mask = worlds.FREIGHT.mask(world.accounts)[:, None]
+    made = costs.build_costs(book, pd.DataFrame([worlds.FREIGHT.describe()]), mask)
+    shared = made.by_month["direct"]["events"].sum(axis=0)
+    np.testing.assert_allclose(shared[0, 1:].mean(), shared[0, 0], rtol=0.02)  # 0.63 of it where what is lost is lost
+    found, _ = costs.estimate_cost(costs.count_costs(made), 0)
+    assert found.low < found.value < found.high
+
+
 def test_ranges_hold_the_truth_in_fifty_worlds():
     """The truth is expected spend over expected customers. Of 50 worlds 41 or fewer would hold it less than once in
     1,000 at 95 % (binomial); the mean of 50 has a standard error of about 0.014."""

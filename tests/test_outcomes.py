@@ -54,7 +54,7 @@ def test_every_metric_by_hand(metric, numerator, denominator):
 def test_a_capped_margin_is_capped_where_the_protocol_says_whatever_the_arm():
     what = Measure(metric="margin_per_account", window_days=45, winsorise=0.5)
     found = measure(what, deals=DEALS)
-    assert found["numerator"].tolist() == [850, 0, 500, 0]  # the median of 1,200 and 500; nobody else has a margin
+    assert found["numerator"].tolist() == [500, 0, 500, 0]  # of 1,200 and 500 the lower; nobody else has a margin
     assert what.id == "margin_per_account_45d_w50" and "capped where 50% have more" in what.words
     with pytest.raises(ValueError, match="winsorise belongs to metric: margin_per_account"):
         Measure(metric="win_rate", window_days=45, winsorise=0.9)
