@@ -75,7 +75,10 @@ def _check_protocol(study: Study) -> dict:
     if pd.notna(written) and pd.notna(first) and written >= first:
         found = f"written on {name_day(written)}, the first account was assigned on {name_day(first)}."
         return _row(name, FAILED, found, "A protocol written later is no protocol. Repeat the test.")
-    known = f"written on {name_day(written)}" if pd.notna(written) else "there is one; when it was written is not said"
+    if not protocol.is_dated:
+        found = "there is one; when it was written is not said, and no rules are agreed."
+        return _row(name, NOTED, found, "Its result stays promising. Write written_on, and agreed from `make assign`.")
+    known = f"written on {name_day(written)}" if pd.notna(written) else f"agreed as {protocol.agreed}"
     return _row(name, PASSED, f"{known}.")
 
 

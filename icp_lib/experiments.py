@@ -34,6 +34,7 @@ CHANGED = ["experiment_id", "candidate", "arm", "decision_before", "decision", "
            "reading"]  # fmt: skip
 _Z, _LATE_DAYS = 1.959963985, 7
 _NO_GAIN = "No gain: every candidate got the same treatment, so what it brings over going on as usual is not known."
+_AMONG = "Only accounts with a deal are counted; the groups may also differ in who has one."
 _LOT = {
     "uplift": "A planned test; its accounts were drawn by lot.",
     "sample": "A planned test; the accounts of each kind were drawn by lot, their kind was not.",
@@ -161,8 +162,9 @@ def decide(
 
     Between planned looks nothing is decided: continue. At one, ship: better beyond luck (adjusted p at most 5 %) and
     every guardrail holds. stop: the likely range ends below the smallest effect worth having, or a guardrail fails, or
-    it is worse beyond luck. continue: neither, and windows are open or accounts are left. cannot answer: neither, and
-    nothing is left. withheld: a health check failed. not started: nobody is assigned.
+    it is worse beyond luck, or better but with a gain that likely is a loss. continue: neither, and windows are open or
+    accounts are left. cannot answer: neither, and nothing is left. withheld: a health check failed. not started: nobody
+    is assigned.
 
     The gain is effect x what one more success has been worth - the cost of an account, per account worked; its range
     holds the errors of both. A sample test has none: its control is another candidate, not going on as usual.
@@ -178,8 +180,16 @@ def decide(
         for row, worth, best in zip(own.to_dict("records"), worths, ranked, strict=True):
             guards = guarded[(guarded["experiment_id"] == test.experiment_id) & (guarded["arm"] == row["arm"])
                              & (guarded["candidate"] == row["candidate"])]  # fmt: skip
-            rows.append(_decide_row(test, row, guards, withheld) | worth | _gain(test.protocol, row, worth) | best)
+            decided = _decide_row(test, row, guards, withheld)
+            rows.append(_pay(decided | worth | _gain(test.protocol, row, worth) | best))
     return pd.DataFrame(rows, columns=DECIDED)
+
+
+def _pay(row: dict) -> dict:
+    """Stop what is better and cannot pay: the whole likely range of its gain is a loss."""
+    if row["decision"] == "ship" and row["gain_high"] < 0:
+        return row | {"decision": "stop", "why": f"{row['why']}; but it costs more than it brings"}
+    return row
 
 
 def _undecided(test: Study, withheld: Mapping[str, str], end: datetime) -> list[dict]:
@@ -203,11 +213,22 @@ def _decide_row(test: Study, row: dict, guards: pd.DataFrame, withheld: Mapping[
     kept |= {"look": look, "guardrails": "; ".join(states), "n": row["n_arm"] + row["n_control"]}
     if test.protocol.design == "sample":
         kept["note"] = f"{row['note']} {_NO_GAIN}".strip()
-    decision, why = _choose(test, row, list(guards["state"]), withheld, is_now)
-    return kept | {"decision": decision, "why": why, "verdict": judge_row(row, decision)}
+    if test.protocol.primary.is_ratio:
+        kept["note"] = f"{kept['note']} {_AMONG}".strip()
+    decision, why = _choose(test, row, list(guards["state"]), withheld, is_now, left)
+    is_weak = test.protocol.primary.is_ratio or not test.protocol.is_dated
+    return kept | {"decision": decision, "why": why, "verdict": judge_row(row, decision, is_weak)}
 
 
-def _choose(test: Study, row: dict, guards: list[str], withheld: Mapping[str, str], is_now: bool) -> tuple[str, str]:
+def _waits_for_guardrails(test: Study) -> bool:
+    """Whether a guardrail's window is still open for some accounts."""
+    slots = [slot for slot, each in enumerate(test.measured) if each.role == "guardrail" and not each.absent]
+    return any(test.frame[f"m{slot}_is_mature"].mean() < FULL for slot in slots)
+
+
+def _choose(
+    test: Study, row: dict, guards: list[str], withheld: Mapping[str, str], is_now: bool, left: list[float]
+) -> tuple[str, str]:
     """The decision table of the protocol, first rule that applies."""
     if test.experiment_id in withheld:
         return WITHHELD, withheld[test.experiment_id]
@@ -217,6 +238,8 @@ def _choose(test: Study, row: dict, guards: list[str], withheld: Mapping[str, st
     is_open = test.shares[-1] < FULL
     if np.isnan(row["effect"]):
         return ("continue", "no window is over yet") if is_open else ("cannot answer", row["note"].rstrip("."))
+    if not is_now and not left:
+        return "continue", "the last planned look was taken; accounts that came later need a protocol of their own"
     if not is_now:
         return "continue", "no planned look is due; this one is extra"
     if "fails" in guards:
@@ -228,18 +251,21 @@ def _choose(test: Study, row: dict, guards: list[str], withheld: Mapping[str, st
         return "stop", f"the likely range ends below {least}, the smallest difference worth having"
     if is_beyond_luck and all(state == "holds" for state in guards):
         return "ship", "better beyond luck" + (", and what must not get worse held" if guards else "")
+    if is_beyond_luck and _waits_for_guardrails(test):
+        return "continue", "better beyond luck; what must not get worse is not known yet"
     why = "neither better beyond luck nor ruled out"
     why = "better beyond luck, but whether something else got worse cannot be told" if is_beyond_luck else why
     return ("continue", f"{why}; accounts are left") if is_open else ("cannot answer", f"{why}; no account is left")
 
 
-def judge_row(row: Mapping, decision: str) -> str:
+def judge_row(row: Mapping, decision: str, is_weak: bool = False) -> str:
     """Return the word for how sure we are of one effect, from `stats.verdict`.
 
     A test whose protocol came before its first account is its own kept-aside data: nothing was searched in it. One
     chance of luck has to serve both checks of the vocabulary, so the first is passed at 5 %, and the second by what is
     left of it: given that p is at most 5 %, p / 5 % is again a fair p-value. So confirmed needs 0.25 % one-sided, as
-    rare under luck as a segment that is found and holds.
+    rare under luck as a segment that is found and holds. `is_weak`: at most promising, because nothing says when the
+    protocol was written, or because only accounts with a deal are counted.
     """
     if decision == WITHHELD:
         return ""
@@ -249,7 +275,7 @@ def judge_row(row: Mapping, decision: str) -> str:
     return stats.verdict(
         row["n_arm"] + row["n_control"], row["n_events"], np.nan if np.isnan(row["effect"]) else np.inf,
         min(1.0, p_better / stats.MAX_P), holdout_lift=ratio, holdout_p_adjusted=p_better,
-        holdout_p_opposite=1 - p_better, holdout_expected_won=row["n_events"],
+        holdout_p_opposite=1 - p_better, holdout_expected_won=row["n_events"], capped_at_promising=is_weak,
     )  # fmt: skip
 
 

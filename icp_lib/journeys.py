@@ -19,15 +19,15 @@ TABLES = ("opportunities", "touches", "leads", "contacts", "campaigns")
 _ORDER = ["occurred_at", "touch_id"]
 #: What else people typed as a touch's channel may be a person's name: it is shown together, as one channel.
 OTHER = "Other channels"
-#: Words for channels that are shown wherever they come from, without capitals.
+#: Channels that are shown wherever they come from, with or without capitals.
 USUAL = (
-    "ads", "advertising", "affiliate", "audio", "call", "chat", "conference", "content", "content syndication",
-    "direct", "direct mail", "direct traffic", "display", "e-mail", "email", "email marketing", "event",
-    "events", "fair", "field sales", "form", "inbound", "inside sales", "letter", "mail", "meeting",
-    "newsletter", "offline", "online", "organic", "organic search", "organic social", "other", "outbound",
-    "paid search", "paid social", "partner", "phone", "podcast", "post", "print", "product", "referral",
-    "referrals", "search", "sms", "social", "social media", "telephone", "trade fair", "trade show", "video",
-    "visit", "web", "webinar", "website",
+    "Ads", "Advertising", "Affiliate", "Audio", "Call", "Chat", "Conference", "Content", "Content syndication",
+    "Direct", "Direct mail", "Direct traffic", "Display", "E-mail", "Email", "Email marketing", "Event",
+    "Events", "Fair", "Field sales", "Form", "Inbound", "Inside sales", "Letter", "Mail", "Meeting",
+    "Newsletter", "Offline", "Online", "Organic", "Organic search", "Organic social", "Other", "Outbound",
+    "Paid search", "Paid social", "Partner", "Phone", "Podcast", "Post", "Print", "Product", "Referral",
+    "Referrals", "Search", "SMS", "Social", "Social media", "Telephone", "Trade fair", "Trade show", "Video",
+    "Visit", "Web", "Webinar", "Website",
 )  # fmt: skip
 
 
@@ -56,10 +56,10 @@ def build_journeys(
     holds for all channels alike it cancels in the removal effects; a channel met mostly by such late accounts, one
     that is new, gets too little.
 
-    A touch's channel is its own, else its campaign's, else its lead's (the campaign's, else `lead_source`). One typed
-    only at touches is `OTHER` unless it is a usual word for a channel (`USUAL`) or among `channels`: it could be the
-    name or the number of a person. A lead without a touch of its own is a touch when it came in. Touches that follow
-    each other in one channel are one visit.
+    A touch's channel is its own, else its campaign's, else its lead's (the campaign's, else `lead_source`). What only
+    touches call a channel does not count as one, unless it is a usual word (`USUAL`): it could be the name or the
+    number of a person; without a campaign and a lead such a touch is in `OTHER`. Capitals do not matter. A lead
+    without a touch of its own is a touch when it came in. Touches that follow each other in one channel are one visit.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def build_journeys(
     cutoff : datetime
         The first moment after as-of, naive UTC.
     channels : sequence of str
-        More channels that touches may name.
+        More channels that touches may name, in the way to write them.
     followed_days : int
 
     Returns
@@ -84,8 +84,8 @@ def build_journeys(
     relevant = opportunities.filter(_.is_relevant)
     ends = _build_ends(relevant.filter(_.created_at < entry), ibis.literal(cutoff))
     young = relevant.anti_join(ends, "account_id")
-    folded = _fold_channels(touches, leads, campaigns, channels)
-    named = name_touches(opportunities, folded, leads, contacts, campaigns).anti_join(young, "account_id")
+    named = name_touches(opportunities, touches, leads, contacts, campaigns).anti_join(young, "account_id")
+    named = _spell(named, _list_spellings(leads, campaigns, channels))
     first_lead = leads.group_by("account_id").aggregate(lead_at=_.created_at.min())
     seen = (
         named.left_join(ends, "account_id")
@@ -141,7 +141,8 @@ def name_touches(
     Returns
     -------
     ibis table
-        account_id (never missing), touch_id, occurred_at, channel, is_outside (belongs to no lead and no deal).
+        account_id (never missing), touch_id, occurred_at, own (the touch's channel as typed), channel (that of its
+        campaign or lead), is_outside (belongs to no lead and no deal).
     """
     ran = campaigns.select(campaign_id="campaign_id", campaign_channel="channel")
     came = (
@@ -159,26 +160,41 @@ def name_touches(
         "touch_id",
         "occurred_at",
         account_id=_.account_id.coalesce(_.deal_account, _.lead_account, _.contact_account),
-        channel=_.channel.coalesce(_.campaign_channel, _.lead_channel),
+        own=_.channel,
+        channel=_.campaign_channel.coalesce(_.lead_channel),
         is_outside=_.lead_id.isnull() & _.opportunity_id.isnull(),
     )
     alone = came.anti_join(touches, "lead_id").select(
         touch_id="lead_id",
         occurred_at="created_at",
         account_id="lead_account",
+        own=ibis.null("string"),
         channel="lead_channel",
         is_outside=ibis.literal(False),
     )
     return of_touches.union(alone).filter(_.account_id.notnull())
 
 
-def _fold_channels(touches: ir.Table, leads: ir.Table, campaigns: ir.Table, channels: Sequence[str]) -> ir.Table:
-    """Touches whose own channel is `OTHER` where no list, no campaign and no lead knows it."""
-    own = touches.channel.strip().lower()
-    is_known = own.isin({name.strip().lower() for name in (*USUAL, *channels)})
+def _list_spellings(leads: ir.Table, campaigns: ir.Table, channels: Sequence[str]) -> pd.DataFrame:
+    """Return every known channel without capitals (`key`) and how it is written: as in `channels`, campaigns, leads."""
+    known = list(USUAL)
     for table, name in ((leads, "lead_source"), (campaigns, "channel")):
-        is_known |= own.isin(table.filter(table[name].notnull())[name].strip().lower())
-    return touches.mutate(channel=ibis.cases((own.isnull() | is_known, touches.channel), else_=OTHER))
+        known += sorted(table.filter(table[name].notnull()).select(name).distinct().to_pandas()[name], reverse=True)
+    spelled = {each.strip().lower(): each for each in (*known, *channels)}
+    return pd.DataFrame({"key": list(spelled), "spelled": list(spelled.values())})
+
+
+def _spell(named: ir.Table, spellings: pd.DataFrame) -> ir.Table:
+    """Give every touch one channel in one spelling: its own where it is known, else its campaign's or lead's."""
+    table = ibis.memtable(spellings)
+    for name in ("own", "channel"):
+        named = (
+            named.mutate(key=named[name].strip().lower())
+            .left_join(table.rename({f"{name}_spelled": "spelled"}), "key")
+            .drop("key", "key_right")
+        )
+    other = ibis.cases((_.own.notnull(), OTHER))
+    return named.mutate(channel=_.own_spelled.coalesce(_.channel_spelled, other)).drop("own_spelled", "channel_spelled")
 
 
 def _fill(frame: pd.DataFrame, entry: datetime) -> pd.DataFrame:

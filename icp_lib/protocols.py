@@ -254,6 +254,11 @@ class Protocol(_Strict):
         return [(role, measure) for role, measures in roles for measure in measures]
 
     @property
+    def is_dated(self) -> bool:
+        """Whether anything says that it was written before the test: a day, or the fingerprint agreed then."""
+        return bool(self.written_on or self.agreed)
+
+    @property
     def hash(self) -> str:
         """Twelve characters of the hash of what was agreed: any later change of a rule changes it."""
         agreed = self.model_dump(mode="json", exclude=set(_NOT_AGREED))

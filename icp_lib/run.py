@@ -194,7 +194,8 @@ class Run:
     def journeys(self) -> pd.DataFrame:
         """The channels that each account met until its deal was decided (`journeys.build_journeys`)."""
         tables = map(self._expression, touch_paths.TABLES)
-        channels = (*self.settings.channels, *self.settings.paid_channels)
+        spend = sorted(self.spend["channel"].dropna().unique())
+        channels = (*self.settings.channels, *self.settings.paid_channels, *spend)
         return touch_paths.build_journeys(*tables, cutoff=self.cutoff, channels=channels)
 
     @cached_property

@@ -12,6 +12,7 @@ import pandas as pd
 from icp_lib import outcomes, randomisation, trials
 from icp_lib.outcomes import Sources
 from icp_lib.protocols import Measure, Protocol, Protocols, name_words
+from icp_lib.stats import MIN_OPPORTUNITIES
 
 ANALYSED = "analysed"
 _LIST = ["account_id", "arm", "candidate", "assigned_at", "exposed_at", "stratum", "fate"]
@@ -115,7 +116,7 @@ def _build_study(name, protocols, assignments, set_aside, accounts, sources, cut
         columns = _name_columns(frame, role, measure, slot, protocol.design)
         measured.append(Measured(role, measure, columns, outcomes.find_absent(measure, events, sources)))
     covariates = _add_covariates(frame, protocol)
-    shares = [_share_over(frame, protocol, cutoff) for cutoff in cutoffs]
+    shares = find_shares(frame, protocol, cutoffs)
     return Study(name, protocol, problem, lines, frame, measured, covariates, shares)
 
 
@@ -194,22 +195,22 @@ def numeric_columns(values: pd.Series, name: str) -> dict[str, pd.Series]:
     return {f"{name}_{i}": (values == level).astype(float) for i, level in enumerate(common[1:])}
 
 
-def _share_over(frame, protocol: Protocol, cutoff) -> float:
-    """Share of the planned accounts whose primary window was over at a moment.
+def find_shares(frame: pd.DataFrame, protocol: Protocol, cutoffs: Sequence[datetime]) -> list[float]:
+    """Return the share of the planned accounts whose primary window was over at each moment, from what was listed then.
 
-    Once nobody has been assigned for a quarter no more will come, and the accounts of the list are all there are.
+    Without a planned number, or once nobody has been assigned for a quarter, the accounts listed by then are all there
+    are. Once all of them, 50 or more, are through, the test is over: with those that come later the share is above 1.
     """
-    listed = frame.loc[frame["assigned_at"] <= pd.Timestamp(cutoff), "assigned_at"]
-    if not len(listed):
-        return 0.0
-    per_group = protocol.assignment.n_per_arm or 0
     n_groups = len(protocol.profiles) * (len(protocol.arms) if protocol.design == "uplift" else 1)
-    planned = per_group * n_groups
-    is_filled = len(frame) >= _ALL * planned
-    is_at_rest = listed.max() <= pd.Timestamp(cutoff) - pd.DateOffset(months=3)
-    total = len(frame) if is_filled else len(listed) if is_at_rest else planned
-    over = frame["assigned_at"] + pd.Timedelta(days=protocol.primary.window_days) <= pd.Timestamp(cutoff)
-    return float(over.sum() / total)
+    planned, final, shares = (protocol.assignment.n_per_arm or 0) * n_groups, 0, []
+    over = frame["assigned_at"] + pd.Timedelta(days=protocol.primary.window_days)
+    for cutoff in map(pd.Timestamp, cutoffs):
+        listed = frame.loc[frame["assigned_at"] <= cutoff, "assigned_at"]
+        is_all = len(listed) >= _ALL * planned or listed.max() <= cutoff - pd.DateOffset(months=3)
+        total = final or (len(listed) if is_all else planned)
+        shares.append(float((over <= cutoff).sum() / total) if len(listed) else 0.0)
+        final = total if shares[-1] >= FULL and total >= MIN_OPPORTUNITIES else 0
+    return shares
 
 
 def list_groups(study: Study) -> list[tuple[str, pd.DataFrame]]:

@@ -192,6 +192,47 @@ def test_the_gain_is_effect_times_worth_less_cost():
     assert 0.5 < row["p_best"] <= 1 and row["expected_regret"] >= 0
 
 
+def test_what_is_better_and_costs_more_than_it_brings_is_stopped():
+    old = [f"A{i:05d}" for i in range(400, 440)]
+    touches = pd.concat([met_of(400, 60, 30), meet(old, -400.0)])
+    deals = build_deals([(each, -390, -300, "won", 1000.0) for each in old[:10]])
+    given = {"touches": touches, "deals": deals, "accounts": build_accounts(440)}
+    row = decide(write_protocol(cost_per_account=900.0), 400, 0, 0, **given)[0].decisions.iloc[0]
+    assert row["decision"] == "stop" and row["gain_high"] < 0 and row["why"].endswith("it costs more than it brings")
+
+
+def test_a_protocol_without_a_day_and_a_share_of_deals_stay_promising():
+    dated, undated = (decide(write_protocol(written_on=day), 1200, 190, 110)[0] for day in (DAY.date(), None))
+    assert decide(write_protocol(), 1200, 190, 110)[0].decisions["verdict"][0] == "confirmed"
+    assert undated.decisions["verdict"][0] == "promising" and "promising" in " ".join(undated.health["todo"])
+    assert dated.decisions["decision"][0] == "withheld"  # written on the day itself
+    days = [(f"A{i:05d}", 1, 31 + 9 * (i % 2) + i % 5, "won", 1.0) for i in range(600)]
+    row = decide(write_protocol(primary={"metric": "cycle_days", "window_days": 60}, mde=5.0), 600, 0, 0,
+                 deals=build_deals(days))[0].decisions.iloc[0]  # fmt: skip
+    assert row["decision"] == "ship" and row["verdict"] == "promising" and "who has one" in row["note"]
+
+
+def test_a_better_arm_waits_for_a_guardrail_with_a_longer_window():
+    guard = {"metric": "margin_per_account", "window_days": 365, "not_worse_than": -500.0}
+    deals = build_deals([("A00001", 5, 30, "won", 900.0)])
+    row = decide(write_protocol(guardrails=[guard]), 400, 60, 30, deals=deals)[0].decisions.iloc[0]
+    assert row["decision"] == "continue" and "not known yet" in row["why"]
+    unclear = decide(write_protocol(guardrails=[guard]), 400, 36, 30, deals=deals)[0].decisions
+    assert unclear["decision"][0] == "cannot answer"
+
+
+def test_accounts_that_come_after_the_last_look_are_extra():
+    """Two waves of 200 a quarter apart and no planned number: the first was decided on when it was through."""
+    day = pd.Series(pd.to_datetime(np.where(np.arange(400) < 200, DAY, DAY + pd.Timedelta(days=135))))
+    listed = build_list(400, assigned_at=day)
+    listed["exposed_at"] = (day + pd.Timedelta(days=1)).where(listed["arm"] != "as_usual")
+    tests, accounts, sources = build_tests(write_protocol(), listed, touches=met_of(400, 60, 30))
+    assert tests[0].shares[-3:] == [0.0, 1.0, 2.0]
+    row = experiments.judge_tests(tests, accounts, sources, END).decisions.iloc[0]
+    assert row["decision"] == "continue" and "the last planned look was taken" in row["why"]
+    assert "always valid" in row["adjustment"]
+
+
 @pytest.mark.parametrize(
     ("arm", "usual", "claim"),
     [

@@ -72,12 +72,13 @@ def find(**changed) -> pd.DataFrame:
 
 
 def test_a_channel_that_only_touches_know_is_shown_as_other():
-    rows = [(f"t{n}", f"2024-02-0{n}", "a1", None, None, None, channel, None)
-            for n, channel in enumerate(["Ann Roe", "0171 555", "search ", "Webinar", "Fair", "Booth"], 1)]  # fmt: skip
+    own = ["Ann Roe", "0171 555", "search ", "WEBINAR", "Fair", "Booth", "fair"]
+    rows = [(f"t{n}", f"2024-02-0{n}", "a1", None, None, None, each, None) for n, each in enumerate(own, 1)]
+    rows += [("t9", "2024-02-20", "a1", None, None, None, "Booth 12", "k1")]  # its campaign knows better
     path = find(touches=rows, leads=[("l9", "2025-06-01", "a1", "Search", None)]).loc["a1", "path"]
-    assert path == [journeys.OTHER, "search ", "Webinar", "Fair", journeys.OTHER]
-    listed = journeys.build_journeys(*build_tables(touches=rows, leads=[]), cutoff=CUTOFF, channels=["booth"])
-    assert listed.set_index("account_id").loc["a1", "path"][-1] == "Booth"
+    assert path == [journeys.OTHER, "Search", "Webinar", "Fair", journeys.OTHER, "Fair", "Webinar"]
+    made = journeys.build_journeys(*build_tables(touches=rows, leads=[]), cutoff=CUTOFF, channels=["booth", "FAIR"])
+    assert made.set_index("account_id").loc["a1", "path"][-4:] == ["FAIR", "booth", "FAIR", "Webinar"]
 
 
 @pytest.fixture(scope="module")
