@@ -79,8 +79,7 @@ def estimate_contrast(
     """
     if not levels or not labelled["is_best"].any():
         return pd.DataFrame(columns=TRAIT_COLUMNS)
-    masks = _masks(labelled, levels)
-    parts = [_compare_part(labelled, levels, masks, prospects, part) for part in ("found", "held_out")]
+    parts = [_compare_part(labelled, levels, prospects, part) for part in ("found", "held_out")]
     table = parts[0].join(parts[1].drop(columns=["base"]).add_prefix("holdout_"))
     named = pd.DataFrame([{"attribute": a, "level": level, **each.describe()} for a, level, each in levels])
     table = pd.concat([named.loc[np.tile(np.arange(len(levels)), len(AGAINST))].reset_index(drop=True), table], axis=1)
@@ -111,55 +110,71 @@ def _masks(frame: pd.DataFrame, levels: Levels) -> np.ndarray:
     ).T.reshape(len(frame), len(levels))  # fmt: skip
 
 
-def _compare_part(labelled, levels, masks, prospects, part: str) -> pd.DataFrame:
-    """Return the comparison of the best with every base in one part, one block of levels a base."""
+def _known(frame: pd.DataFrame, levels: Levels) -> np.ndarray:
+    """Return of which rows a level can be told, shape (n, n_levels): all, for a gap itself."""
+    known = {name: frame[name].notna().to_numpy() for name in {a for a, _, _ in levels} if name in frame}
+    every = np.ones(len(frame), bool)
+    told = [known.get(name, ~every) if is_named(level) else every for name, level, _ in levels]
+    return np.array(told, bool).T.reshape(len(frame), len(levels))
+
+
+def _compare_part(labelled, levels, prospects, part: str) -> pd.DataFrame:
+    """Return the comparison of the best with every base in one part, one block of levels a base.
+
+    Prospects come from another source: a trait may be filled in more often on one side. So of the market, shares are
+    among those of whom the trait is known.
+    """
+    masks, known = _masks(labelled, levels), _known(labelled, levels)
     inside, group = (labelled["part"] == part).to_numpy(), labelled["group"].to_numpy()
     best = inside & labelled["is_best"].to_numpy()
     family = pd.factorize(labelled["family_id"])[0]
     side = _count(masks[best], family[best])
     blocks = []
     for base in AGAINST:
+        ours = side
         if base == "market":
-            counts, words = _count_market(labelled, levels, masks, prospects, inside, family)
+            counts, words = _count_market(labelled, levels, masks, known, prospects, inside, family)
+            ours = _count(masks[best], family[best], known[best])
         else:
             names = ["lost", "lost_timing"] if base == "lost_all" else [base]
             rows = inside & np.isin(group, names)
             counts, words = _count(masks[rows], family[rows]), np.full(len(levels), AGAINST[base], object)
-        blocks.append(compare_rates(*side, *counts).assign(base=words, **_evidence(levels, side, counts)))
+        blocks.append(compare_rates(*ours, *counts).assign(base=words, **_evidence(levels, ours, counts)))
     return pd.concat(blocks, ignore_index=True)
 
 
-def _count(masks: np.ndarray, family: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return of each level how many have it, of how many, and the design effect of families (at least 1)."""
-    n, n_with = len(masks), masks.sum(axis=0)
-    total = np.full(masks.shape[1], n)
-    if n == 0:
+def _count(masks: np.ndarray, family: np.ndarray, known=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return of each level how many have it, of how many (or of those known), and the design effect of families."""
+    known = np.ones(masks.shape, bool) if known is None else known
+    n_with, total = masks.sum(axis=0), known.sum(axis=0)
+    if len(masks) == 0:
         return n_with, total, np.ones(masks.shape[1])
-    code, size = np.unique(family, return_inverse=True)[1], np.bincount(np.unique(family, return_inverse=True)[1])
-    sums = np.zeros((len(size), masks.shape[1]))
+    code = np.unique(family, return_inverse=True)[1]
+    sums, sizes = np.zeros((2, code.max() + 1, masks.shape[1]))
     np.add.at(sums, code, masks)
-    share = n_with / n
-    robust = np.square(sums - size[:, None] * share).sum(axis=0)
-    binomial = n * share * (1 - share)
+    np.add.at(sizes, code, known)
+    share = np.divide(n_with, total, out=np.zeros(len(total)), where=total > 0)
+    robust = np.square(sums - sizes * share).sum(axis=0)
+    binomial = total * share * (1 - share)
     effect = np.divide(robust, binomial, out=np.ones(len(share)), where=binomial > 0)
     return n_with, total, np.maximum(1.0, effect.round(9))
 
 
-def _count_market(labelled, levels, masks, prospects, inside, family):
+def _count_market(labelled, levels, masks, known, prospects, inside, family):
     """Return the counts of the market for each level: prospects where they have it, else accounts with a deal."""
     opened, best = labelled["first_opportunity_at"], labelled["is_best"].to_numpy()
     rows = opened.between(opened[inside].min(), opened[inside].max()).to_numpy() & ~best
-    n_with, n, effect = _count(masks[rows], family[rows])
+    n_with, n, effect = _count(masks[rows], family[rows], known[rows])
     words = np.full(len(levels), "companies with a deal that are not best", object)
     if prospects is None or prospects.empty:
         return (n_with, n, effect), words
-    known = [name in prospects and prospects[name].notna().any() and name not in OF_THE_DEAL for name, _, _ in levels]
-    theirs = _masks(prospects, levels).sum(axis=0)
+    listed = [name in prospects and prospects[name].notna().any() and name not in OF_THE_DEAL for name, _, _ in levels]
+    theirs, told = _masks(prospects, levels).sum(axis=0), _known(prospects, levels).sum(axis=0)
     return (
-        np.where(known, theirs, n_with),
-        np.where(known, len(prospects), n),
-        np.where(known, 1.0, effect),
-    ), np.where(known, "prospects", words)
+        np.where(listed, theirs, n_with),
+        np.where(listed, told, n),
+        np.where(listed, 1.0, effect),
+    ), np.where(listed, "prospects", words)
 
 
 def compare_rates(with_1, n_1, effect_1, with_0, n_0, effect_0) -> pd.DataFrame:

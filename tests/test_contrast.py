@@ -126,6 +126,17 @@ def test_prospects_are_the_market_where_they_have_the_attribute():
     assert market.loc[("size", "u"), "base"] == "companies with a deal that are not best"
 
 
+def test_a_list_of_prospects_with_gaps_makes_no_trait_common_among_the_best():
+    """The same mix on both sides, but of 40 % of the prospects the trait is not known."""
+    frame, rng = company(n=2500, seed=3), np.random.default_rng(3)
+    kind = rng.choice(["A", "B", "C"], 2500, p=[0.3, 0.5, 0.2]).astype(object)
+    kind[rng.random(2500) < 0.4] = None
+    market = estimate(frame, prospects=pd.DataFrame({"prospect_id": range(2500), "kind": kind}))
+    market = market.query("against == 'market' and attribute == 'kind'").set_index("level")
+    assert market.loc["A", "n_base"] == (kind != None).sum()  # noqa: E711
+    assert market["base_lift"].between(0.8, 1.25).all() and not (market["verdict"] == "confirmed").any()
+
+
 def test_a_trait_filled_in_after_the_sale_is_held_at_promising():
     frame = company(n=4000, odds=3.0, seed=5)
     coverage = pd.DataFrame({"attribute": ["kind"], "note": ["Filled in more often for won deals: after the sale?"]})
