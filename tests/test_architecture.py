@@ -19,7 +19,8 @@ LAYERS = (
     "validation quarantine extract accounts journeys demo protocols",
     "stats intervals months rules value customers credits groups space sizing search pruning permutation pooling power "
     "draws discovery disguise ledger lags costs evidence logistic trait_levels differences trials looks randomisation "
-    "designs heterogeneity outcomes studies assignment experiment_health experiment_effects experiment_design",
+    "designs heterogeneity outcomes studies assignment experiment_health experiment_effects experiment_design "
+    "decisions",
     "segments quality profile offer answers change realised traits contrast trait_model trait_selection "
     "trait_answers best_customers personas success economics retention growth attribution reach efficiency "
     "efficiency_answers rivals experiments",

@@ -11,7 +11,7 @@ from experiments import SMALLEST_WORTH, decide_worlds
 from experiments_of import CUTOFFS, DAY, build_accounts, build_deals, build_list, build_tests, meet, write_protocol
 from scipy import stats as distributions
 
-from icp_lib import demo, experiment_effects, experiments, heterogeneity
+from icp_lib import decisions, demo, experiment_effects, experiments, heterogeneity
 from icp_lib.experiment_effects import RESULTS, find_look
 from icp_lib.formats import column_name
 from icp_lib.protocols import METRIC_NAMES
@@ -289,7 +289,7 @@ def test_under_luck_confirmed_is_as_rare_as_a_segment_that_is_found_and_holds():
     p_two = rng.random(40_000)
     row = {"is_lower_better": False, "value_control": 0.2, "n_arm": 500, "n_control": 500, "n_events": 200}
     effects = rng.choice([-0.05, 0.05], len(p_two))
-    words = pd.Series([experiments.judge_row(row | {"effect": e, "p_adjusted": p}, "ship")
+    words = pd.Series([decisions.judge_row(row | {"effect": e, "p_adjusted": p}, "ship")
                        for e, p in zip(effects[:8000], p_two[:8000], strict=True)])  # fmt: skip
     shares = words.value_counts(normalize=True)
     error = np.sqrt(0.0025 * 0.9975 / len(words))
