@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
+from icp_lib.experiment_design import count_groups
 from icp_lib.formats import format_value
-from icp_lib.protocols import DECISION_WORDS, Protocols, name_words
+from icp_lib.protocols import DECISION_WORDS, Protocol, Protocols, name_words
 from icp_lib.sentences import fill
 from icp_lib.stats import MAX_P
 from icp_lib.studies import Study
@@ -70,18 +71,53 @@ def name_tests(frame: pd.DataFrame) -> pd.Series:
     return name.where(arm.ne(""), words["experiment_id"].str.capitalize())
 
 
-def pick_answers(decisions: pd.DataFrame, compared: pd.DataFrame, tests: Iterable[Study]) -> pd.DataFrame:
-    """Return the rows of the answer, those that say what to do first; one row where there is no test at all."""
+def pick_answers(
+    decisions: pd.DataFrame, compared: pd.DataFrame, tests: Iterable[Study], design: pd.DataFrame
+) -> pd.DataFrame:
+    """Return the rows of the answer, those that say what to do first; a test that as planned cannot answer says so."""
     if not len(decisions):
         return decisions
     keys = ["experiment_id", "candidate", "arm"]
     values = compared[compared["role"] == "primary"][[*keys, "outcome", "value_arm", "value_control"]]
+    tests = list(tests)
     shares = {test.experiment_id: test.shares[-1] for test in tests}
     table = _join(decisions, values, keys).assign(experiment=name_tests(decisions).to_numpy())
     table["progress_rate"] = table["experiment_id"].map(shares)
     table["why"] += _say_other_way(table, compared)
+    unable = _say_unable_tests(tests, design)
+    is_planned = table["decision"].eq("not started")
+    table["why"] += [unable.get(each, "") for each in table["experiment_id"].where(is_planned, "")]
     order = table["decision"].map({each: i for i, each in enumerate(SENTENCES)})
     return table.assign(_order=order).sort_values("_order", kind="stable").drop(columns="_order")
+
+
+def say_unable(row: Mapping, protocol: Protocol) -> str:
+    """Return why a test of `build_design` cannot answer, without a full stop; nothing where it can.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> row = {"is_able": False, "metric": "win_rate_90d", "n_per_group": 120, "detectable": 0.15, "mde": 0.14}
+    >>> two_arms = SimpleNamespace(design="uplift", arms=["letter", "as_usual"])
+    >>> say_unable(row | {"n_needed": 274}, two_arms)
+    '120 in each group see 15 pt, 14 pt was agreed, which needs 137'
+    """
+    if row["is_able"]:
+        return ""
+    if pd.isna(row["detectable"]) or row["detectable"] <= row["mde"]:
+        return str(row["note"]).strip().rstrip(".")
+    seen, agreed = (format_value(row[each], each, metric=row["metric"]) for each in ("detectable", "mde"))
+    seen = "only a little more than agreed" if seen == agreed else seen
+    needed = -(-int(row["n_needed"]) // count_groups(protocol))
+    return f"{row['n_per_group']:,} in each group see {seen}, {agreed} was agreed, which needs {needed:,}"
+
+
+def _say_unable_tests(tests: Iterable[Study], design: pd.DataFrame) -> dict[str, str]:
+    """Return, for every test that as planned cannot answer, the sentence that says so."""
+    protocols, said = {test.experiment_id: test.protocol for test in tests}, {}
+    for row in design[~design["is_able"].astype(bool)].to_dict("records"):
+        said.setdefault(row["experiment_id"], []).append(say_unable(row, protocols[row["experiment_id"]]))
+    return {name: f" As planned it cannot answer: {'; '.join(dict.fromkeys(each))}." for name, each in said.items()}
 
 
 def _say_other_way(decisions: pd.DataFrame, compared: pd.DataFrame) -> list[str]:

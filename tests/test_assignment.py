@@ -8,7 +8,7 @@ import pytest
 from experiments_of import DAY, build_accounts, build_deals, write_protocol
 
 from icp_lib import __main__ as command
-from icp_lib import randomisation
+from icp_lib import designs, randomisation
 from icp_lib.assignment import (
     assign_accounts,
     build_strata,
@@ -121,6 +121,26 @@ def test_an_account_is_taken_while_its_window_is_open():
                            "assigned_at": [DAY, DAY - pd.Timedelta(days=60), DAY - pd.Timedelta(days=900)]})
     protocols = Protocols({"letter": write_protocol()}, {})
     assert find_taken(listed, protocols, DAY + pd.Timedelta(days=10)) == {"A", "C"}
+
+
+@pytest.mark.parametrize(("expected", "mde", "is_warned"), [(0.2, 0.1, True), (0.2, 0.5, False)])
+def test_the_command_warns_where_the_accounts_are_too_few(company, tmp_path, capsys, expected, mde, is_warned):
+    """The numbers are those that the design gives for 30 accounts in each group."""
+    rows = "".join(f"A{i},2024-01-01,Retail\n" for i in range(60))
+    folder = company(accounts="account_id,created_at,industry\n" + rows)
+    protocol = (
+        "experiments:\n  - {id: letter, question: q, candidate: shops, arms: [letter, as_usual], control: as_usual,\n"
+        f"     assigned_on: 2026-03-02, mde: {mde}, max_share: 1.0, expected_rate: {expected},\n"
+        "     primary: {metric: opportunity_rate, window_days: 90},\n"
+        "     decision: {ship: a, stop: b, continue: c, cannot answer: d}}\n"
+    )
+    (folder / "experiments.yml").write_text(protocol, encoding="utf-8")
+    call = ["assign", "--experiment", "letter", "--data", str(folder), "--out", str(tmp_path / "out")]
+    assert command.main(call) == 0
+    said = capsys.readouterr().out
+    assert ("WARNING: Letter for shops cannot answer with these accounts: " in said) == is_warned
+    needed = designs.required_accounts(mde, rate=expected)
+    assert (f"10 pt was agreed, which needs {needed}." in said) == is_warned and "Write `agreed: " in said
 
 
 def test_the_command_writes_a_list_once(company, tmp_path, capsys):
