@@ -33,12 +33,14 @@ FACTS = {
     "Withheld": "{n_withheld}",
 }
 HEALTH = "{n_passed} of {n_checks} checks passed, {n_noted} are noted, {n_failed} failed."
-WORTH = (
-    "One more success has brought {worth} of first-year margin in the year after it, over {n_successes} accounts "
-    "outside the test.",
-    "So it pays for itself from {break_even} more on. That a success that we cause is worth as much as one that came "
-    "by itself is an assumption.",
-)
+WORTH = {
+    "known": "one more success has brought {worth} of first-year margin in the year after it, over {n_successes} "
+    "accounts outside the test. So it pays for itself from {break_even} more on.",
+    "margin": "its outcome is margin itself. It pays for itself from {break_even} more on.",
+    "not known": "what a success is worth is not known.",
+}
+MORE = " The protocol asks for more than that: at least {smallest_worth}."
+ASSUMED = "That a success that we cause is worth as much as one that came by itself is an assumption."
 _ROLES = {"primary": "Main outcome", "secondary": "Also looked at", "guardrail": "Must not get worse"}
 _ADJUSTED = {
     "fixed horizon": "read once", "; one comparison": "", ", O'Brien-Fleming spending": "",
@@ -105,7 +107,7 @@ def say_unable(row: Mapping, protocol: Protocol) -> str:
     if row["is_able"]:
         return ""
     if pd.isna(row["detectable"]) or row["detectable"] <= row["mde"]:
-        return str(row["note"]).strip().rstrip(".")
+        return str(row["note"]).strip().rstrip(".?")
     seen, agreed = (format_value(row[each], each, metric=row["metric"]) for each in ("detectable", "mde"))
     seen = "only a little more than agreed" if seen == agreed else seen
     needed = -(-int(row["n_needed"]) // count_groups(protocol))
@@ -159,9 +161,19 @@ def list_luck(answers: pd.DataFrame, protocols: pd.DataFrame) -> tuple[str, ...]
     return tuple(each.replace("{", "{{").replace("}", "}}") for each in said)
 
 
-def list_worth(leader: pd.DataFrame) -> tuple[str, ...]:
-    """Return what a success is worth in the test that the page leads with: templates of `aside`, filled."""
-    said = [fill(leader.iloc[0], each) for each in WORTH] if len(leader) else [NOTHING]
+def list_worth(answers: pd.DataFrame, protocols: pd.DataFrame) -> tuple[str, ...]:
+    """Return what a success is worth in every test with a result, a paragraph each: templates of `aside`, filled."""
+    known = answers[answers["effect"].notna()] if len(answers) else answers
+    if not len(known):
+        return (NOTHING,)
+    agreed = protocols.set_index("experiment_id")["smallest_worth"]
+    said = []
+    for row in known.assign(smallest_worth=known["experiment_id"].map(agreed)).to_dict("records"):
+        kind = "not known" if pd.isna(row["worth"]) else "margin" if pd.isna(row["n_successes"]) else "known"
+        template = WORTH[kind] + (MORE if row["smallest_worth"] > row["break_even"] else "")
+        said.append(f"**{row['experiment']}**: {fill(row, template)}")
+    if (known["worth"].notna() & known["n_successes"].notna()).any():
+        said.append(ASSUMED)
     return tuple(each.replace("{", "{{").replace("}", "}}") for each in said)
 
 
@@ -239,12 +251,6 @@ def _join(table: pd.DataFrame, values: pd.DataFrame, keys: list[str]) -> pd.Data
     return table.astype(as_names).merge(values.astype(as_names), "left", keys)
 
 
-def pick_leader(answers: pd.DataFrame, protocols: pd.DataFrame) -> pd.DataFrame:
-    """Return the arm that the page leads with, and what was agreed about its test; no row where none has a result."""
-    known = answers[answers["effect"].notna()] if len(answers) else answers
-    return known.head(1).merge(protocols[["experiment_id", "mde", "smallest_worth"]], "left", "experiment_id")
-
-
 def pick_guardrails(guarded: pd.DataFrame) -> pd.DataFrame:
     """Return every guardrail: the difference, its range, and the loss that would still be acceptable as the line."""
     table = guarded.assign(experiment=name_tests(guarded) if len(guarded) else [], comparison=guarded["not_worse_than"],
@@ -259,7 +265,9 @@ def pick_worth(decisions: pd.DataFrame) -> pd.DataFrame:
     table = table.assign(experiment=name_tests(table) if len(table) else [], comparison=0.0)
     columns = ["experiment", "gain", "gain_low", "gain_high", "p_best", "expected_regret", "comparison", "verdict",
                "verdict_words"]  # fmt: skip
-    table = table.assign(verdict_words=table["decision"].map(DECISION_WORDS))
+    regret = table["expected_regret"]  # whole money, as the gain beside it
+    table = table.assign(verdict_words=table["decision"].map(DECISION_WORDS),
+                         expected_regret=regret.where(regret < 1, regret.round()))  # fmt: skip
     return table[columns].sort_values("gain", ascending=False, kind="stable", ignore_index=True)
 
 

@@ -132,6 +132,24 @@ def test_each_test_has_its_chance_of_luck_and_its_own_limits(judged):
     assert "less than 10 pt is not worth having" in said[1] and "less than 0 pt" in said[0]
 
 
+def test_each_test_has_what_a_success_of_it_is_worth(judged):
+    results, tests = judged
+    answers = words.pick_answers(results.decisions, results.compared, tests, NO_DESIGN)
+    agreed = experiments.build_protocols(tests, CUTOFFS[-1])
+    assert words.list_worth(answers.head(0), agreed) == (words.NOTHING,)
+    priced = answers.assign(worth=[2000.0, 1.0, np.nan], n_successes=[90, np.nan, np.nan], break_even=[0.02, 0.3, 0.1])
+    said = words.list_worth(priced, agreed)
+    assert len(said) == 3 and said[2] == words.ASSUMED
+    assert said[0].startswith("**Letter for makers**: one more success has brought €2,000") and "90 accounts" in said[0]
+    assert said[0].endswith("from 2 pt more on.")
+    assert said[1].startswith("**Call for makers**: its outcome is margin itself")
+    cheap = words.list_worth(priced.assign(break_even=0.02), agreed)
+    assert cheap[1].endswith("The protocol asks for more than that: at least 10 pt.") and "asks for" not in cheap[0]
+    unknown = words.list_worth(answers, agreed)
+    assert unknown[0] == "**Letter for makers**: what a success is worth is not known."
+    assert words.ASSUMED not in unknown
+
+
 @pytest.mark.parametrize(("p", "effect", "is_said"), [(0.04, 0.05, True), (0.06, 0.05, False), (0.04, -0.05, False)])
 def test_an_outcome_that_points_the_other_way_beyond_luck_is_said(judged, p, effect, is_said):
     results, tests = judged
