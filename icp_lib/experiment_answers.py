@@ -20,7 +20,7 @@ SENTENCES = {
     "({interval:effect}); {why}.",
     "stop": "**{experiment}: stop.** {outcome}: {value_arm} against {value_control}, a difference of {effect} "
     "({interval:effect}); {why}.",
-    "continue": "**{experiment}: go on.** {progress_rate} of the accounts are through; {why}.",
+    "continue": "**{experiment}: go on.** {progress_rate} of the accounts have finished; {why}.",
     "cannot answer": "**{experiment}: cannot tell.** {outcome}: {value_arm} against {value_control}, a "
     "difference of {effect} ({interval:effect}); {why}.",
     "withheld": "**{experiment}: withheld.** A check of the test failed, so there is no verdict.",
@@ -43,12 +43,14 @@ MORE = " The protocol asks for more than that: at least {smallest_worth}."
 ASSUMED = "That a success that we cause is worth as much as one that came by itself is an assumption."
 _ROLES = {"primary": "Main outcome", "secondary": "Also looked at", "guardrail": "Must not get worse"}
 _ADJUSTED = {
-    "fixed horizon": "read once", "; one comparison": "", ", O'Brien-Fleming spending": "",
+    "fixed horizon": "decided at one look", "; one comparison": "", ", O'Brien-Fleming spending": "",
     "always valid (a look that was not planned)": "a look that was not planned, and counted as such",
     "Holm over": "counted for",
 }  # fmt: skip
+_STATES = {"through": "finished"}
 _LIMITS = {
-    "ship": "what must not get worse does, or the deals that follow do not come: see the longer windows",
+    "ship": "something that must not get worse gets worse, or the deals that follow do not come: see the longer "
+    "windows",
     "stop": "a new protocol with a reason to expect a larger effect",
     "continue": "the next planned look",
     "cannot answer": "more accounts, or an outcome that more accounts reach",
@@ -310,7 +312,7 @@ def pick_design(design: pd.DataFrame) -> pd.DataFrame:
 def pick_protocols(protocols: pd.DataFrame) -> pd.DataFrame:
     """Return what was agreed, the question under the name, and what was done otherwise."""
     columns = ["test", "state", "primary", "guardrails", "hash", "deviations"]
-    table = protocols[columns].assign(note=protocols["question"])
+    table = protocols[columns].assign(note=protocols["question"], state=protocols["state"].replace(_STATES))
     filled = {name: table[name].replace("", "none").fillna("none") for name in ("deviations", "guardrails")}
     return table.assign(**filled)
 
@@ -330,7 +332,7 @@ def list_limits(answers: pd.DataFrame) -> pd.DataFrame:
 
 
 def sort_design(design: pd.DataFrame, protocols: pd.DataFrame) -> pd.DataFrame:
-    """Return the designs, what comes next first: not started, then running, then through."""
+    """Return the designs, what comes next first: not started, then running, then finished."""
     place = {"not started": 0, "running": 1, "through": 2}
     states = design["experiment_id"].map(protocols.set_index("experiment_id")["state"]).map(place)
     order = design.assign(_place=states).sort_values("_place", kind="stable", ignore_index=True)

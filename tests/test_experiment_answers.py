@@ -10,7 +10,7 @@ from experiments_of import CUTOFFS, build_accounts, build_list, build_tests, mee
 from icp_lib import designs, display, experiment_design, experiments
 from icp_lib import experiment_answers as words
 from icp_lib.checks import DataError
-from icp_lib.protocols import Protocols
+from icp_lib.protocols import DECISION_WORDS, DECISIONS, Protocols
 
 NO_DESIGN = pd.DataFrame(columns=experiment_design.COLUMNS)
 
@@ -84,9 +84,20 @@ def test_failed_checks_come_first_and_are_counted():
 
 def test_the_adjustment_stands_beside_its_number(judged):
     table = words.pick_results(judged[0].compared)
-    assert table["note"].str.fullmatch(r"Main outcome: [\d.]+% against 15.0%; read once").all()
+    assert table["note"].str.fullmatch(r"Main outcome: [\d.]+% against 15.0%; decided at one look").all()
     assert table["n_compared"].eq(400).all()
     assert table["outcome"].tolist()[1] == "Letter for makers: Meeting within 45 days"
+
+
+def test_the_words_of_a_protocol_and_those_of_the_page_stand_side_by_side(repo):
+    page = (repo / "notebooks" / "06_icp_ab_test.ipynb").read_text(encoding="utf-8")
+    pairs = [f"*{name}* as *{DECISION_WORDS[name]}*" for name in DECISIONS if DECISION_WORDS[name] != name]
+    assert len(pairs) == 3 and all(pair in page for pair in pairs)
+
+
+def test_a_state_is_said_in_words(judged):
+    agreed = experiments.build_protocols(judged[1], CUTOFFS[-1])
+    assert words.pick_protocols(agreed)["state"].tolist() == ["finished", "finished", "not started"]
 
 
 def test_refused_kinds_are_counted_and_not_shown():
