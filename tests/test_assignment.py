@@ -89,7 +89,8 @@ def test_more_of_the_current_effort_than_agreed_is_refused():
     deals = build_deals([(f"A{i:05d}", -90, -30, "lost", np.nan) for i in range(50)])
     flow = estimate_flow(ALL, accounts, deals, DAY, 50, 100)
     assert flow["share_of_new"] == pytest.approx(0.5) and np.isnan(flow["share_of_margin"])
-    with pytest.raises(DataError, match=r"would use 50% of a quarter's new opportunities, more than max_share \(20%\)"):
+    said = "would use 50% of the effort, counted by the new opportunities of the year before; max_share is 20%"
+    with pytest.raises(DataError, match=said):
         assign_accounts(write_protocol(), accounts, deals)
 
 
@@ -98,7 +99,7 @@ def test_customers_do_not_dilute_the_share_of_the_effort_and_an_unknown_amount_i
     accounts = build_accounts(100)
     won = [(f"A{i:05d}", -90, -30, "won", 100.0 if i else np.nan) for i in range(60)]
     lost = [(f"A{i:05d}", -90, -30, "lost", np.nan) for i in range(60, 100)]
-    with pytest.raises(DataError, match="would use 50% of a quarter's new opportunities"):
+    with pytest.raises(DataError, match="would use 50% of the effort, counted by the new opportunities"):
         assign_accounts(write_protocol(assignment={"n_per_arm": 20}), accounts, build_deals(won + lost))
     half = Candidate(id="few", conditions=[{"attribute": "employees", "op": "is", "value": 1.0}])
     flow = estimate_flow(half, accounts, build_deals(won), DAY, 1, 1)  # A00000 and A00050 of 60 alike
