@@ -165,7 +165,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _assign(options: argparse.Namespace) -> int:
-    from icp_lib import assignment, extract, protocols, publish, shelf
+    from icp_lib import assignment, experiment_answers, experiment_design, extract, outcomes, protocols, publish, shelf
     from icp_lib.run import Quarter, Run
 
     data = publish.find_data(options.data or None)
@@ -192,6 +192,11 @@ def _assign(options: argparse.Namespace) -> int:
         print(f"{row.candidate}: {row.n_assigned:,} of {row.n_eligible:,} free accounts. {row.note}".rstrip())
     for (candidate, arm), n in frame.groupby(["candidate", "arm"]).size().items():
         print(f"  {candidate}, {arm}: {n:,}")
+    sources = outcomes.Sources(*run.outcome_tables, found.settings.gross_margin_rate)
+    design = experiment_design.build_drawn(protocol, frame, run.accounts, sources, moment, taken)
+    for row in design.to_dict("records"):
+        if words := experiment_answers.say_unable(row, protocol):
+            print(f"WARNING: {row['test']} cannot answer with these accounts: {words}. Page 06 says what it takes.")
     print(f"The list: {target}\nRules {protocol.hash}. Write `agreed: {protocol.hash}` into the protocol.")
     return 0
 

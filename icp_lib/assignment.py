@@ -180,8 +180,8 @@ def _check_cap(protocol: Protocol, audit: pd.DataFrame) -> None:
         share = audit[column].sum()
         if share > protocol.max_share:
             raise DataError(
-                f"{protocol.id}: the test would use {share:.0%} of a quarter's {what}, more than max_share "
-                f"({protocol.max_share:.0%}). Lower n_per_arm, or take a narrower candidate."
+                f"{protocol.id}: the test would use {share:.0%} of the effort, counted by the {what} of the year "
+                f"before; max_share is {protocol.max_share:.0%}. Lower n_per_arm, or take a narrower candidate."
             )
 
 

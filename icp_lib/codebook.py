@@ -24,11 +24,14 @@ FOLDER = {
     "over recognition and cannot open a file itself. `data/olist/` is an example.",
     "`fx.csv`": "Rates for a column `currency`: currency and rate, the company's currency for one unit.",
     "`experiments.yml`": "Protocols of ICP tests, written before launch, for 06: its keys stand below.",
-    "`playbook.yml`": "Words of the team (goals, problems, objections, personas): for 04 and 07.",
-    "`feedback.csv`": "What sales predicted and said, for 07: quarter, segment_id or profile, rep_id, predicted, "
-    "agrees, reason, recorded_at.",
+    "`playbook.yml`": "Words of the team (goals, problems, objections, personas). Not used yet.",
+    "`feedback.csv`": "What sales predicted and said: quarter, segment_id or profile, rep_id, predicted, agrees, "
+    "reason, recorded_at. Not used yet.",
     "`notebooks/`": "Your own notebooks. One with the name of a stock notebook replaces it; others run before 07.",
 }
+
+#: Notebooks of the method that do not exist yet.
+NOT_BUILT, NOT_YET = ("04_buyer_journey", "05_fit_and_lead_scoring"), " (not built yet)"
 
 #: How a cell of each kind is written.
 KINDS = {
@@ -111,7 +114,7 @@ SETTINGS = {
     "campaigns are shown; the rest together is 'Other channels', because people type names of persons there.",
     "target_customers": "New customers wanted next quarter.",
     "payback_target_months": "A customer should have paid back its cost by then.",
-    "holdback_share": "Share of leads left without sales work, to learn what would happen anyway.",
+    "holdback_share": "Share of leads left without sales work, to learn what would happen anyway. Not used yet.",
 }
 
 #: Every key of a test in `experiments.yml`, in the order of `protocols.Protocol`; after a point, keys below it.
@@ -123,29 +126,37 @@ PROTOCOL = {
     "of several profiles get the same; what differs is the profiles, not what was done.",
     "unit": "`account`, and nothing else: leads of one account share its arm.",
     "candidate": "The profile that is tested, or `candidates` for several.",
-    "conditions": "Rules that accounts of the profile meet: attribute, op (`is`, `in`, `between`, `missing`), value.",
+    "conditions": "Rules that accounts of the profile meet: attribute, op (`is`, `in`, `between`, `missing`), value. "
+    "`between` goes up to its second number without it: [5, 21] means 5 to 20 employees.",
     "candidates": "Several profiles, each with `id` and `conditions`.",
     "arms": "What is done; names as in `assignments.csv`.",
     "control": "The arm, or in a sample test the profile, that the others are compared with.",
-    "written_on": "The day of writing: reports of earlier quarters do not show the test.",
+    "written_on": "The day of writing: reports of earlier quarters do not show the test. Without it, and without "
+    "`agreed`, that the protocol came before the launch cannot be seen: the check is noted, and the verdict stays at "
+    "promising.",
     "assigned_on": "The day on which accounts get their arm.",
     "assignment": "How `make assign` draws.",
     "assignment.n_per_arm": "Accounts an arm; without it, every account that is free takes part.",
     "assignment.filled_by": "`strata` (equal numbers within each) or `coin` (then page 06 checks the arms' shares).",
     "assignment.stratify_by": "Traits whose levels are the strata.",
     "assignment.balance_on": "Numbers that must be alike in the arms: the lot is drawn again until they are.",
-    "assignment.best_share": "The share of lots that are balanced enough.",
+    "assignment.best_share": "The lot is drawn from this share of all lots, the best-balanced ones: 0.1 is the "
+    "best-balanced tenth.",
     "assignment.seed": "Another seed, another lot.",
     "primary": "What decides: `metric` and `window_days`, with `stage` for a stage_rate and `touch_type` for a "
-    "touch_rate. Best is something that a fifth of the accounts reach. `winsorise: 0.95` caps a margin_per_account.",
-    "secondary": "What is shown beside it, as a list.",
-    "guardrails": "What must not get worse: a measure with `not_worse_than`, the loss that is still acceptable.",
-    "looks": "When it may be decided, as shares of the accounts whose window is over; the last one is 1.",
+    "touch_rate. Best is something that a fifth of the accounts reach.",
+    "secondary": "What is shown beside it, as a list. `winsorise: 0.95` caps a margin_per_account there.",
+    "guardrails": "What must not get worse: a measure with `not_worse_than`, the loss that is still acceptable: "
+    "below 0, such as -0.08; for cycle_days above 0, the days more.",
+    "looks": "When it may be decided, as shares of the accounts whose window is over; the last one is 1. A look is "
+    "taken at the end of a quarter, so where all accounts start on one day [0.5, 1.0] is one look.",
     "expected_rate": "The primary rate with business as usual; without it, the rate seen so far.",
     "mde": "The smallest effect that the test should find, in the unit of the primary measure.",
     "smallest_worth": "The smallest effect that would be worth it: a range that ends below stops the test.",
     "power": "How often an effect of that size should be found.",
-    "max_share": "The largest share of a quarter's new deals that the test may use.",
+    "max_share": "The largest share of the current effort that the test may use: of the deals opened in the year "
+    "before, and of the first-year margin won in it, the part that stands for the accounts worked. `make assign` "
+    "refuses more.",
     "cost_per_account": "What the arm costs more than business as usual, an account.",
     "decision": "What each of ship, stop, continue and cannot answer needs, in the company's words.",
     "agreed": "The fingerprint that `make assign` prints: a later change of a rule shows.",
@@ -262,7 +273,10 @@ def _build_results() -> list[str]:
     """The derived columns, the metrics, and what each notebook needs."""
     derived = [[f"`{name}`", kind, words] for name, (kind, words) in DERIVED.items()]
     metrics = [[f"`{m.id}`", m.name, m.sentence, m.formula, m.unit, m.window] for m in METRICS.values()]
-    needs = [[f"`{name}`", ", ".join(needs), ", ".join(WANTS.get(name, ()))] for name, needs in NEEDS.items()]
+    needs = [
+        [f"`{name}`", ", ".join(needs) + NOT_YET * (name in NOT_BUILT), ", ".join(WANTS.get(name, ()))]
+        for name, needs in NEEDS.items()
+    ]
     return [
         "## The account table", "",
         "`run.accounts`: one row an account, the columns of accounts as they were known at the end of the quarter "
@@ -297,7 +311,8 @@ def _build_protocol() -> list[str]:
         stem, _, name = key.rpartition(".")
         field = given[stem][name]
         default = field.get_default(call_default_factory=True)
-        shown = "needed" if field.is_required() else f"`{_yaml(default)}`" if default and key not in given else ""
+        has_default = (default or isinstance(default, float)) and key not in given
+        shown = "needed" if field.is_required() else f"`{_yaml(default)}`" if has_default else ""
         rows.append([f"`{key}`", shown, words])
     return [
         "", "## experiments.yml", "",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
+from icp_lib.experiment_design import count_groups
 from icp_lib.formats import format_value
-from icp_lib.protocols import DECISION_WORDS, Protocols, name_words
+from icp_lib.protocols import DECISION_WORDS, Protocol, Protocols, name_words
 from icp_lib.sentences import fill
 from icp_lib.stats import MAX_P
 from icp_lib.studies import Study
@@ -19,7 +20,7 @@ SENTENCES = {
     "({interval:effect}); {why}.",
     "stop": "**{experiment}: stop.** {outcome}: {value_arm} against {value_control}, a difference of {effect} "
     "({interval:effect}); {why}.",
-    "continue": "**{experiment}: go on.** {progress_rate} of the accounts are through; {why}.",
+    "continue": "**{experiment}: go on.** {progress_rate} of the accounts have finished; {why}.",
     "cannot answer": "**{experiment}: cannot tell.** {outcome}: {value_arm} against {value_control}, a "
     "difference of {effect} ({interval:effect}); {why}.",
     "withheld": "**{experiment}: withheld.** A check of the test failed, so there is no verdict.",
@@ -32,20 +33,24 @@ FACTS = {
     "Withheld": "{n_withheld}",
 }
 HEALTH = "{n_passed} of {n_checks} checks passed, {n_noted} are noted, {n_failed} failed."
-WORTH = (
-    "One more success has brought {worth} of first-year margin in the year after it, over {n_successes} accounts "
-    "outside the test.",
-    "So it pays for itself from {break_even} more on. That a success that we cause is worth as much as one that came "
-    "by itself is an assumption.",
-)
+WORTH = {
+    "known": "one more success has brought {worth} of first-year margin in the year after it, over {n_successes} "
+    "accounts outside the test. So it pays for itself from {break_even} more on.",
+    "margin": "its outcome is margin itself. It pays for itself from {break_even} more on.",
+    "not known": "what a success is worth is not known.",
+}
+MORE = " The protocol asks for more than that: at least {smallest_worth}."
+ASSUMED = "That a success that we cause is worth as much as one that came by itself is an assumption."
 _ROLES = {"primary": "Main outcome", "secondary": "Also looked at", "guardrail": "Must not get worse"}
 _ADJUSTED = {
-    "fixed horizon": "read once", "; one comparison": "", ", O'Brien-Fleming spending": "",
+    "fixed horizon": "decided at one look", "; one comparison": "", ", O'Brien-Fleming spending": "",
     "always valid (a look that was not planned)": "a look that was not planned, and counted as such",
     "Holm over": "counted for",
 }  # fmt: skip
+_STATES = {"through": "finished"}
 _LIMITS = {
-    "ship": "what must not get worse does, or the deals that follow do not come: see the longer windows",
+    "ship": "something that must not get worse gets worse, or the deals that follow do not come: see the longer "
+    "windows",
     "stop": "a new protocol with a reason to expect a larger effect",
     "continue": "the next planned look",
     "cannot answer": "more accounts, or an outcome that more accounts reach",
@@ -70,18 +75,53 @@ def name_tests(frame: pd.DataFrame) -> pd.Series:
     return name.where(arm.ne(""), words["experiment_id"].str.capitalize())
 
 
-def pick_answers(decisions: pd.DataFrame, compared: pd.DataFrame, tests: Iterable[Study]) -> pd.DataFrame:
-    """Return the rows of the answer, those that say what to do first; one row where there is no test at all."""
+def pick_answers(
+    decisions: pd.DataFrame, compared: pd.DataFrame, tests: Iterable[Study], design: pd.DataFrame
+) -> pd.DataFrame:
+    """Return the rows of the answer, those that say what to do first; a test that as planned cannot answer says so."""
     if not len(decisions):
         return decisions
     keys = ["experiment_id", "candidate", "arm"]
     values = compared[compared["role"] == "primary"][[*keys, "outcome", "value_arm", "value_control"]]
+    tests = list(tests)
     shares = {test.experiment_id: test.shares[-1] for test in tests}
     table = _join(decisions, values, keys).assign(experiment=name_tests(decisions).to_numpy())
     table["progress_rate"] = table["experiment_id"].map(shares)
     table["why"] += _say_other_way(table, compared)
+    unable = _say_unable_tests(tests, design)
+    is_planned = table["decision"].eq("not started")
+    table["why"] += [unable.get(each, "") for each in table["experiment_id"].where(is_planned, "")]
     order = table["decision"].map({each: i for i, each in enumerate(SENTENCES)})
     return table.assign(_order=order).sort_values("_order", kind="stable").drop(columns="_order")
+
+
+def say_unable(row: Mapping, protocol: Protocol) -> str:
+    """Return why a test of `build_design` cannot answer, without a full stop; nothing where it can.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> row = {"is_able": False, "metric": "win_rate_90d", "n_per_group": 120, "detectable": 0.15, "mde": 0.14}
+    >>> two_arms = SimpleNamespace(design="uplift", arms=["letter", "as_usual"])
+    >>> say_unable(row | {"n_needed": 274}, two_arms)
+    '120 in each group see 15 pt, 14 pt was agreed, which needs 137'
+    """
+    if row["is_able"]:
+        return ""
+    if pd.isna(row["detectable"]) or row["detectable"] <= row["mde"]:
+        return str(row["note"]).strip().rstrip(".?")
+    seen, agreed = (format_value(row[each], each, metric=row["metric"]) for each in ("detectable", "mde"))
+    seen = "only a little more than agreed" if seen == agreed else seen
+    needed = -(-int(row["n_needed"]) // count_groups(protocol))
+    return f"{row['n_per_group']:,} in each group see {seen}, {agreed} was agreed, which needs {needed:,}"
+
+
+def _say_unable_tests(tests: Iterable[Study], design: pd.DataFrame) -> dict[str, str]:
+    """Return, for every test that as planned cannot answer, the sentence that says so."""
+    protocols, said = {test.experiment_id: test.protocol for test in tests}, {}
+    for row in design[~design["is_able"].astype(bool)].to_dict("records"):
+        said.setdefault(row["experiment_id"], []).append(say_unable(row, protocols[row["experiment_id"]]))
+    return {name: f" As planned it cannot answer: {'; '.join(dict.fromkeys(each))}." for name, each in said.items()}
 
 
 def _say_other_way(decisions: pd.DataFrame, compared: pd.DataFrame) -> list[str]:
@@ -123,9 +163,19 @@ def list_luck(answers: pd.DataFrame, protocols: pd.DataFrame) -> tuple[str, ...]
     return tuple(each.replace("{", "{{").replace("}", "}}") for each in said)
 
 
-def list_worth(leader: pd.DataFrame) -> tuple[str, ...]:
-    """Return what a success is worth in the test that the page leads with: templates of `aside`, filled."""
-    said = [fill(leader.iloc[0], each) for each in WORTH] if len(leader) else [NOTHING]
+def list_worth(answers: pd.DataFrame, protocols: pd.DataFrame) -> tuple[str, ...]:
+    """Return what a success is worth in every test with a result, a paragraph each: templates of `aside`, filled."""
+    known = answers[answers["effect"].notna()] if len(answers) else answers
+    if not len(known):
+        return (NOTHING,)
+    agreed = protocols.set_index("experiment_id")["smallest_worth"]
+    said = []
+    for row in known.assign(smallest_worth=known["experiment_id"].map(agreed)).to_dict("records"):
+        kind = "not known" if pd.isna(row["worth"]) else "margin" if pd.isna(row["n_successes"]) else "known"
+        template = WORTH[kind] + (MORE if row["smallest_worth"] > row["break_even"] else "")
+        said.append(f"**{row['experiment']}**: {fill(row, template)}")
+    if (known["worth"].notna() & known["n_successes"].notna()).any():
+        said.append(ASSUMED)
     return tuple(each.replace("{", "{{").replace("}", "}}") for each in said)
 
 
@@ -203,12 +253,6 @@ def _join(table: pd.DataFrame, values: pd.DataFrame, keys: list[str]) -> pd.Data
     return table.astype(as_names).merge(values.astype(as_names), "left", keys)
 
 
-def pick_leader(answers: pd.DataFrame, protocols: pd.DataFrame) -> pd.DataFrame:
-    """Return the arm that the page leads with, and what was agreed about its test; no row where none has a result."""
-    known = answers[answers["effect"].notna()] if len(answers) else answers
-    return known.head(1).merge(protocols[["experiment_id", "mde", "smallest_worth"]], "left", "experiment_id")
-
-
 def pick_guardrails(guarded: pd.DataFrame) -> pd.DataFrame:
     """Return every guardrail: the difference, its range, and the loss that would still be acceptable as the line."""
     table = guarded.assign(experiment=name_tests(guarded) if len(guarded) else [], comparison=guarded["not_worse_than"],
@@ -223,7 +267,9 @@ def pick_worth(decisions: pd.DataFrame) -> pd.DataFrame:
     table = table.assign(experiment=name_tests(table) if len(table) else [], comparison=0.0)
     columns = ["experiment", "gain", "gain_low", "gain_high", "p_best", "expected_regret", "comparison", "verdict",
                "verdict_words"]  # fmt: skip
-    table = table.assign(verdict_words=table["decision"].map(DECISION_WORDS))
+    regret = table["expected_regret"]  # whole money, as the gain beside it
+    table = table.assign(verdict_words=table["decision"].map(DECISION_WORDS),
+                         expected_regret=regret.where(regret < 1, regret.round()))  # fmt: skip
     return table[columns].sort_values("gain", ascending=False, kind="stable", ignore_index=True)
 
 
@@ -266,7 +312,7 @@ def pick_design(design: pd.DataFrame) -> pd.DataFrame:
 def pick_protocols(protocols: pd.DataFrame) -> pd.DataFrame:
     """Return what was agreed, the question under the name, and what was done otherwise."""
     columns = ["test", "state", "primary", "guardrails", "hash", "deviations"]
-    table = protocols[columns].assign(note=protocols["question"])
+    table = protocols[columns].assign(note=protocols["question"], state=protocols["state"].replace(_STATES))
     filled = {name: table[name].replace("", "none").fillna("none") for name in ("deviations", "guardrails")}
     return table.assign(**filled)
 
@@ -286,7 +332,7 @@ def list_limits(answers: pd.DataFrame) -> pd.DataFrame:
 
 
 def sort_design(design: pd.DataFrame, protocols: pd.DataFrame) -> pd.DataFrame:
-    """Return the designs, what comes next first: not started, then running, then through."""
+    """Return the designs, what comes next first: not started, then running, then finished."""
     place = {"not started": 0, "running": 1, "through": 2}
     states = design["experiment_id"].map(protocols.set_index("experiment_id")["state"]).map(place)
     order = design.assign(_place=states).sort_values("_place", kind="stable", ignore_index=True)

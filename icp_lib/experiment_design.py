@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from icp_lib import assignment, designs, differences, looks, outcomes, stats
+from icp_lib import assignment, designs, differences, looks, outcomes, stats, studies
+from icp_lib.checks import DataError
 from icp_lib.outcomes import Sources
-from icp_lib.protocols import Candidate, Protocol, name_words
+from icp_lib.protocols import Candidate, Protocol, Protocols, name_words
 from icp_lib.studies import Study
 
 COLUMNS = [
@@ -22,7 +23,8 @@ COLUMNS = [
 SIMULATED = ["experiment_id", "test", "metric", "with_effect", "n_per_group", "n_runs", "ship_rate", "ship_rate_low",
              "ship_rate_high", "expected_rate"]  # fmt: skip
 CURVE_SIZES = (25, 50, 75, 100, 150, 200, 300, 400, 600, 800, 1200)
-LEAST_REACHED, _YEAR_WEEKS, _SURELY_NOT = 0.20, 52.0, 0.6
+#: The longest that anybody waits is a year: a window of 365 days is not longer.
+LEAST_REACHED, _YEAR_WEEKS, _SURELY_NOT = 0.20, 366 / 7, 0.6
 
 
 def build_design(
@@ -33,6 +35,7 @@ def build_design(
     A test that has started is judged on the accounts that it has, one that has not on those planned as far as they are
     free today (on all that are free, where the protocol plans no number). The share of
     the control comes from the control itself, else from the protocol, else from what such accounts did by themselves.
+    A protocol that names an attribute which accounts do not have cannot answer; its note says so, and the others stay.
 
     Parameters
     ----------
@@ -44,12 +47,22 @@ def build_design(
     """
     running = set(running)
     rows = [
-        _describe(test, candidate, accounts, sources, end, running)
+        _try_describe(test, candidate, accounts, sources, end, running)
         for test in tests
         if test.protocol is not None and not (test.protocol.concluded and not len(test.lines))
         for candidate in test.protocol.profiles
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def build_drawn(
+    protocol: Protocol, drawn: pd.DataFrame, accounts: pd.DataFrame, sources: Sources, moment: datetime,
+    taken: Iterable[str] = (),
+) -> pd.DataFrame:  # fmt: skip
+    """Return `build_design` of a test whose arms were just drawn: judged on the accounts that it has got."""
+    known = Protocols({protocol.id: protocol}, {})
+    tests = studies.build_studies(known, drawn, pd.DataFrame(), accounts, sources, [moment])
+    return build_design(tests, accounts, sources, moment, taken)
 
 
 def find_running(tests: Iterable[Study], end: datetime) -> set[str]:
@@ -62,10 +75,19 @@ def find_running(tests: Iterable[Study], end: datetime) -> set[str]:
     return taken
 
 
+def _try_describe(test: Study, candidate: Candidate, accounts, sources, end, running: set[str]) -> dict:
+    try:
+        return _describe(test, candidate, accounts, sources, end, running)
+    except DataError as error:
+        row = {"experiment_id": test.experiment_id, "candidate": candidate.id, "test": test.title}
+        row |= {"mde": test.protocol.mde, "metric": test.protocol.primary.id, "is_able": False, "is_within_cap": True}
+        return row | {"n_available": 0, "n_per_group": 0, "max_share": test.protocol.max_share, "note": str(error)}
+
+
 def _describe(test: Study, candidate: Candidate, accounts, sources, end, running: set[str]) -> dict:
     protocol, primary = test.protocol, test.protocol.primary
     free = assignment.find_eligible(candidate, accounts, sources.opportunities, end, running)
-    n_groups = len(protocol.arms) if protocol.design == "uplift" else len(protocol.profiles)
+    n_groups = count_groups(protocol)
     level, source = find_level(test, candidate, free, sources, end)
     here = test.frame["candidate"].fillna(candidate.id).eq(candidate.id) if len(test.frame) else pd.Series(dtype=bool)
     n_own = int(here.sum())
@@ -105,6 +127,11 @@ def _describe(test: Study, candidate: Candidate, accounts, sources, end, running
     if not row["is_within_cap"]:
         words.append(f"It takes more of the current effort than the {protocol.max_share:.0%} agreed.")
     return row | {"is_able": bool(found["answers"]), "note": " ".join(words)}
+
+
+def count_groups(protocol: Protocol) -> int:
+    """Return how many groups are compared: the arms, or in a sample test the candidates."""
+    return len(protocol.arms) if protocol.design == "uplift" else len(protocol.profiles)
 
 
 def count_comparisons(protocol: Protocol) -> int:

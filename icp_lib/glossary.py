@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from icp_lib.credits import W_SHARES
 from icp_lib.marks import STATUS_WORDS, VERDICTS, range_bar, status_mark, verdict_mark, verdict_sentence
 from icp_lib.metrics import METRICS
 from icp_lib.pages import render_template, shell
@@ -45,6 +46,15 @@ _WORDS = {
     "Beyond noise": "A change that luck alone gives less than 1 time in 20, counting all headline figures.",
     "Not measured": "The extract lacks what the figure needs. The page says what, and where to add it.",
     "n": "How many deals (or accounts, or customers) a figure counts.",
+    "Credit": "A customer shared out among the channels that it met, by a rule. Never proof that a channel won it.",
+    "Equal split, Shapley value": "Each channel that a customer met gets the same part. In game theory: the Shapley "
+    "value of a customer that it took all of its channels to win.",
+    "Markov removal": "How many customers would be missing if every path through a channel ended there, with the steps "
+    "between channels as often as they were seen. Named after the chain of such steps.",
+    "W-shaped": f"{100 * W_SHARES[0]:.0f}% each to the first visit, the visit in which the lead came in and the one "
+    "in which the deal was opened; what is left is spread over the other visits.",
+    "MQL": "Marketing qualified lead: one that marketing holds for worth the work of sales.",
+    "ARPA": "Average revenue per account: what a paying customer pays in a month.",
     "Draft, published": "A report is a draft until it is signed; then it is frozen.",
 }
 

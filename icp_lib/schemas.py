@@ -269,8 +269,8 @@ NEEDS = {
 #: What makes a notebook say more.
 WANTS = {
     "01_segment_discovery": ("opportunities.amount", "opportunities.gross_margin"),
-    "02_trait_analysis": ("revenue", "contacts", "surveys", "prospects"),
-    "03_acquisition_efficiency": ("revenue", "leads", "touches", "referrals"),
+    "02_trait_analysis": ("revenue", "contacts", "touches", "surveys", "prospects"),
+    "03_acquisition_efficiency": ("revenue", "leads", "touches", "contacts", "campaigns", "prospects", "referrals"),
     "04_buyer_journey": ("stage_history", "leads", "touches"),
     "05_fit_and_lead_scoring": ("leads", "touches", "prospects"),
 }

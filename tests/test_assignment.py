@@ -8,7 +8,7 @@ import pytest
 from experiments_of import DAY, build_accounts, build_deals, write_protocol
 
 from icp_lib import __main__ as command
-from icp_lib import randomisation
+from icp_lib import designs, randomisation
 from icp_lib.assignment import (
     assign_accounts,
     build_strata,
@@ -89,7 +89,8 @@ def test_more_of_the_current_effort_than_agreed_is_refused():
     deals = build_deals([(f"A{i:05d}", -90, -30, "lost", np.nan) for i in range(50)])
     flow = estimate_flow(ALL, accounts, deals, DAY, 50, 100)
     assert flow["share_of_new"] == pytest.approx(0.5) and np.isnan(flow["share_of_margin"])
-    with pytest.raises(DataError, match=r"would use 50% of a quarter's new opportunities, more than max_share \(20%\)"):
+    said = "would use 50% of the effort, counted by the new opportunities of the year before; max_share is 20%"
+    with pytest.raises(DataError, match=said):
         assign_accounts(write_protocol(), accounts, deals)
 
 
@@ -98,7 +99,7 @@ def test_customers_do_not_dilute_the_share_of_the_effort_and_an_unknown_amount_i
     accounts = build_accounts(100)
     won = [(f"A{i:05d}", -90, -30, "won", 100.0 if i else np.nan) for i in range(60)]
     lost = [(f"A{i:05d}", -90, -30, "lost", np.nan) for i in range(60, 100)]
-    with pytest.raises(DataError, match="would use 50% of a quarter's new opportunities"):
+    with pytest.raises(DataError, match="would use 50% of the effort, counted by the new opportunities"):
         assign_accounts(write_protocol(assignment={"n_per_arm": 20}), accounts, build_deals(won + lost))
     half = Candidate(id="few", conditions=[{"attribute": "employees", "op": "is", "value": 1.0}])
     flow = estimate_flow(half, accounts, build_deals(won), DAY, 1, 1)  # A00000 and A00050 of 60 alike
@@ -121,6 +122,26 @@ def test_an_account_is_taken_while_its_window_is_open():
                            "assigned_at": [DAY, DAY - pd.Timedelta(days=60), DAY - pd.Timedelta(days=900)]})
     protocols = Protocols({"letter": write_protocol()}, {})
     assert find_taken(listed, protocols, DAY + pd.Timedelta(days=10)) == {"A", "C"}
+
+
+@pytest.mark.parametrize(("expected", "mde", "is_warned"), [(0.2, 0.1, True), (0.2, 0.5, False)])
+def test_the_command_warns_where_the_accounts_are_too_few(company, tmp_path, capsys, expected, mde, is_warned):
+    """The numbers are those that the design gives for 30 accounts in each group."""
+    rows = "".join(f"A{i},2024-01-01,Retail\n" for i in range(60))
+    folder = company(accounts="account_id,created_at,industry\n" + rows)
+    protocol = (
+        "experiments:\n  - {id: letter, question: q, candidate: shops, arms: [letter, as_usual], control: as_usual,\n"
+        f"     assigned_on: 2026-03-02, mde: {mde}, max_share: 1.0, expected_rate: {expected},\n"
+        "     primary: {metric: opportunity_rate, window_days: 90},\n"
+        "     decision: {ship: a, stop: b, continue: c, cannot answer: d}}\n"
+    )
+    (folder / "experiments.yml").write_text(protocol, encoding="utf-8")
+    call = ["assign", "--experiment", "letter", "--data", str(folder), "--out", str(tmp_path / "out")]
+    assert command.main(call) == 0
+    said = capsys.readouterr().out
+    assert ("WARNING: Letter for shops cannot answer with these accounts: " in said) == is_warned
+    needed = designs.required_accounts(mde, rate=expected)
+    assert (f"10 pt was agreed, which needs {needed}." in said) == is_warned and "Write `agreed: " in said
 
 
 def test_the_command_writes_a_list_once(company, tmp_path, capsys):

@@ -55,6 +55,19 @@ def test_every_key_of_a_protocol_is_explained_once():
     assert set(codebook.PROTOCOL) == set(protocols.Protocol.model_fields) | of_plan
 
 
+def test_a_default_of_nothing_is_shown_where_it_is_a_number(repo):
+    text = (repo / "data" / "README.md").read_text(encoding="utf-8")
+    for name in ("smallest_worth", "cost_per_account"):
+        assert f"| `{name}` | `0` |" in text
+    assert "| `why` |  |" in text and "| `expected_rate` |  |" in text
+
+
+def test_notebooks_that_do_not_exist_are_marked(repo):
+    assert set(codebook.NOT_BUILT) == set(NEEDS) - {path.stem for path in (repo / "notebooks").glob("*.ipynb")}
+    text = (repo / "data" / "README.md").read_text(encoding="utf-8")
+    assert text.count(codebook.NOT_YET) == len(codebook.NOT_BUILT)
+
+
 def test_the_template_has_every_table_and_every_column(template):
     assert sorted(path.stem for path in template.glob("*.csv")) == sorted(TABLES)
     for name, table in TABLES.items():

@@ -50,7 +50,9 @@ def test_the_minimum_of_the_rules_is_the_one_in_use(verdict, arguments):
     ]
 
 
-@pytest.mark.parametrize("anchor", ["deal", "segment", "the-rest", "newer-deals", "likely", "page-failed"])
+@pytest.mark.parametrize(
+    "anchor", ["deal", "segment", "the-rest", "newer-deals", "likely", "page-failed", "mql", "arpa", "w-shaped"]
+)
 def test_the_words_of_the_report_have_anchors(html, anchor):
     assert f'id="{anchor}"' in html
 
