@@ -261,7 +261,7 @@ class Protocol(_Strict):
     @property
     def hash(self) -> str:
         """Twelve characters of the hash of what was agreed: any later change of a rule changes it."""
-        agreed = self.model_dump(mode="json", exclude=set(_NOT_AGREED))
+        agreed = self.model_dump(mode="json", exclude=set(_NOT_AGREED), exclude_none=True)
         text = json.dumps(agreed, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
