@@ -12,6 +12,8 @@ from icp_lib.stats import MIN_WON
 
 #: Figures of which less is better; of all others more is.
 LOWER_IS_BETTER = ("cycle_median_days", "cac", "payback_months")
+#: The head of a change where no earlier quarter has a report.
+FIRST_REPORT = "First report"
 _MOST_QUARTERS = 8
 _WAVES = "M1.5 6.2c2-2.4 4.2-2.4 6.5 0s4.5 2.4 6.5 0M1.5 10.8c2-2.4 4.2-2.4 6.5 0s4.5 2.4 6.5 0"
 
@@ -160,7 +162,7 @@ def describe_change(rows: list[dict], quarter: str, metric: str, has_earlier: bo
     if is_missing(change):
         if has_earlier or any(str(each["quarter"]) < quarter for each in rows):
             return _change("none", "Not compared", note or "this run made no comparison with earlier quarters")
-        return _change("none", "First quarter", "nothing to compare with")
+        return _change("none", FIRST_REPORT, "no earlier one to compare with")
     column = "gap_rate" if format_of("estimate", metric) == "rate" else "estimate"
     low, high = row.get("change_low"), row.get("change_high")
     moved = _signed(format_value(change, column, low, high, metric=metric))

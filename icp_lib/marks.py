@@ -37,11 +37,11 @@ FAINT = (0.3, 0.6)
 #: Verdict -> (colour token of mark and bar, the sentence that stands beside it), in the order of the report.
 VERDICTS = {
     "confirmed": ("blue", "Seen where we looked, and seen again in newer deals we had kept aside."),
-    "promising": ("blue2", "Seen once. Newer deals point the same way, but luck could still explain it."),
+    "promising": ("blue2", "Beats luck once; not clearly enough, or not a second time yet, to be sure."),
     "contradicted": ("verm", "Newer deals, or a fairer comparison, point the other way."),
     "untested": ("blue2", "Seen once. Not checked in newer deals yet."),
     "explained by": ("control", "The lead shrinks below half once {} is compared like with like."),
-    "not supported": ("control", "Enough deals to tell, and no lead that luck could not give."),
+    "not supported": ("control", "No lead that luck could not give. Not proof of none: the range says what is still possible."),
     "not enough data": ("control", "Below the minimum of deals and wins. Too few to print a figure."),
 }
 STATUS_WORDS = {

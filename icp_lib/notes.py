@@ -83,10 +83,10 @@ def _no_disguise(row: Mapping) -> Check:
 def _enough(row: Mapping) -> Check:
     is_enough = verdict_key(row.get("verdict")) != "not enough data"
     if is_enough and is_missing(row.get("n")):
-        return Check("Enough deals", None, "")
+        return Check("Enough data", None, "")
     n = "" if is_missing(row.get("n")) else f"n = {format_value(row['n'], 'n')}."
     note = "" if is_enough or is_missing(row.get("note")) else f"{str(row['note']).rstrip('.')}."
-    return Check("Enough deals", is_enough, " ".join(word for word in (n, note) if word))
+    return Check("Enough data", is_enough, " ".join(word for word in (n, note) if word))
 
 
 def list_checks(claim) -> list[Check]:

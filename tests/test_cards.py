@@ -54,9 +54,9 @@ def test_a_change_says_how_it_compares_with_noise(metric, values, expected):
 
 def test_the_first_quarter_has_nothing_to_compare_with():
     first = {"change": np.nan}
-    assert change(**first) == ("none", "First quarter", "nothing to compare with")
+    assert change(**first) == ("none", "First report", "no earlier one to compare with")
     assert change(has_earlier=True, **first)[:2] == ("none", "Not compared")
-    assert cards.describe_change([], "2026-Q3", "cac")["head"] == "First quarter"
+    assert cards.describe_change([], "2026-Q3", "cac")["head"] == "First report"
     earlier = [ROW | {"quarter": "2026-Q2"}]  # the row of an earlier quarter is never this quarter's change
     assert cards.describe_change(earlier, "2026-Q3", "cac")["head"] == "Not compared"
 

@@ -27,7 +27,7 @@ def test_a_confirmed_claim_shows_five_checks_with_their_numbers():
         "Holds in newer deals. 2.7× against 2.9× when found; chance of luck under 0.001.",
         "Stable. Found again in 94% of resamples.",
         "Not a disguise. More than half of it stays",
-        "Enough deals. n = 431.",
+        "Enough data. n = 431.",
         "Carriers are worth more.",
     ):
         assert words in str(shown)
