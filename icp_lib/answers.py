@@ -117,4 +117,5 @@ def pick_without(without: pd.DataFrame) -> pd.DataFrame:
 
 def pick_moved(moved: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of the comparison with last quarter that a reader compares."""
-    return moved[["segment", "lift_before", "lift", "lift_change", "lift_change_low", "lift_change_high", "reading"]]
+    columns = ["segment", "lift_before", "lift", "lift_change", "lift_change_low", "lift_change_high", "reading"]
+    return moved[columns].assign(compared_with="a quarter ago")

@@ -74,13 +74,14 @@ def _card(row: dict, past: list[dict], quarter: str, verdict: str, has_earlier: 
     number, unit = _split_unit(format_value(value, "estimate", low, high, metric=metric), kind)
     likely = format_range(low, high, "estimate", value, metric, unit=True)
     mine = [each for each in past if each["metric"] == metric]
+    bar = range_bar(value, low, high, "estimate", scale, verdict, rest, metric=metric, rest_name=name_compared(row))
     return {
         "name": mark_metric(metric),
         "number": number,
         "unit": unit or (" a day" if metric == "margin_per_day" else ""),
         "likely": f"likely {likely}" if likely else "",
         "n": "" if is_missing(row.get("n")) else f"n = {format_value(row['n'], 'n')}",
-        "bar": safe(range_bar(value, low, high, "estimate", scale, verdict, rest, metric=metric)) if is_placed else "",
+        "bar": safe(bar) if is_placed else "",
         "rest": words,
         "rest_at": None if rest is None else round(place(rest, scale), 1),
         "note": "" if is_missing(row.get("note")) else str(row["note"]),
@@ -133,8 +134,12 @@ def read_comparison(row: dict) -> tuple[float | None, str]:
         return None, words or str(given)
     if format_of("estimate", metric) == "ratio" and rest == 1:
         return rest, words or "same as the rest"
-    whom = "the rest" if is_missing(row.get("compared_with")) else row["compared_with"]
-    return rest, words or f"{whom} {format_value(rest, 'estimate', metric=metric)}"
+    return rest, words or f"{name_compared(row)} {format_value(rest, 'estimate', metric=metric)}"
+
+
+def name_compared(row: dict) -> str:
+    """Return whom a figure's comparison is of: the rest, where its row names nobody else."""
+    return "the rest" if is_missing(row.get("compared_with")) else str(row["compared_with"])
 
 
 def _signed(text: str) -> str:

@@ -177,7 +177,8 @@ def pick_channels(by_channel: pd.DataFrame) -> pd.DataFrame:
     whole = table.loc[table["channel"] == EVERYBODY, "estimate"]
     table = table.assign(_last=table["channel"] == EVERYBODY).sort_values(["_last", "estimate"], kind="stable")
     columns = ["channel", "metric", "estimate", "conf_low", "conf_high", "n", "note"]
-    return table[columns].assign(rest=whole.iloc[0] if len(whole) else np.nan).reset_index(drop=True)
+    rest = whole.iloc[0] if len(whole) else np.nan
+    return table[columns].assign(rest=rest, compared_with="all customers").reset_index(drop=True)
 
 
 def pick_ends(channels: pd.DataFrame) -> pd.DataFrame:
@@ -252,8 +253,8 @@ def pick_segments(by_segment: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFram
     place = table["segment_id"].map({"rest": 1, "": 2}).fillna(0)
     table = table.assign(_place=place).sort_values(["_place", "cac"], kind="stable", na_position="last")
     whole = table.loc[table["segment_id"] == "", "cac"]
-    table = table.assign(rest=whole.iloc[0] if len(whole) else np.nan)
-    columns = ["segment", "cac", "cac_low", "cac_high", "cac_zero_lag", "n", "verdict", "note", "rest"]
+    table = table.assign(rest=whole.iloc[0] if len(whole) else np.nan, compared_with="all customers")
+    columns = ["segment", "cac", "cac_low", "cac_high", "cac_zero_lag", "n", "verdict", "note", "rest", "compared_with"]
     return table[columns].reset_index(drop=True)
 
 

@@ -174,7 +174,7 @@ def build_findings(claims: pd.DataFrame) -> pd.DataFrame:
 
 def pick_headline(headline: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of the headline that a reader compares."""
-    return headline[["metric", "estimate", "conf_low", "conf_high", "comparison", "n", "note"]]
+    return headline[["metric", "estimate", "conf_low", "conf_high", "comparison", "compared_with", "n", "note"]]
 
 
 def pick_findings(findings: pd.DataFrame) -> pd.DataFrame:

@@ -73,6 +73,8 @@ def test_a_card_carries_number_range_n_and_comparison():
     found = card()
     assert (found["number"], found["unit"], found["likely"], found["n"]) == ("34", "%", "likely 30% to 39%", "n = 431")
     assert found["rest"] == "the rest 20%" and 0 < found["rest_at"] < 100
+    for each in (card(), card(compared_with="all customers")):
+        assert f"; {each['rest']}\"" in each["bar"]  # the bar names the same comparison in words
     assert card(metric="margin_per_day", estimate=45, conf_low=38, conf_high=51, comparison=17)["unit"] == " a day"
 
 

@@ -123,7 +123,7 @@ def test_without_a_segment_to_lead_the_headline_has_no_row():
         table = profile.build_headline(build(), measure)
         assert table.empty and table.columns.tolist() == profile.HEADLINE_COLUMNS
     assert profile.pick_headline(table).columns.tolist() == [
-        "metric", "estimate", "conf_low", "conf_high", "comparison", "n", "note",
+        "metric", "estimate", "conf_low", "conf_high", "comparison", "compared_with", "n", "note",
     ]  # fmt: skip
 
 
