@@ -148,13 +148,26 @@ def _name_doubt(segment: str, verdict) -> str:
 
 
 def say_rank(ranks: pd.DataFrame, segment_id: str) -> str:
-    """Return a segment's best place by cost to win, and under how many ways of counting it has it."""
+    """Return a segment's best place by cost to win, and under how many ways of counting it has it.
+
+    Examples
+    --------
+    >>> ranks = pd.DataFrame({"segment_id": ["a", "b"] * 2, "rank": [1, 2] * 2})
+    >>> say_rank(ranks, "a"), say_rank(ranks, "b")
+    ('Cheaper than the other segment under 2 of 2 ways of counting', \
+'Dearer than the other segment under 2 of 2 ways of counting')
+    """
     mine = ranks[ranks["segment_id"] == segment_id]
     if not len(mine):
         return f"Fewer than {MIN_CUSTOMERS} customers, or nothing to compare with: not ranked"
     place, n = mine["rank"].min(), len(mine)
-    best = int((mine["rank"] == place).sum())
+    best, n_segments = int((mine["rank"] == place).sum()), ranks["segment_id"].nunique()
+    if n_segments == 2:
+        n_first = int((mine["rank"] == 1).sum())
+        name, best = ("Cheaper", n_first) if 2 * n_first >= n else ("Dearer", n - n_first)
+        return f"{name} than the other segment under {best} of {n} ways of counting"
     name = {1: "Cheapest", 2: "Second cheapest", 3: "Third cheapest"}.get(place, f"Place {place}")
+    name += f" of the {n_segments} segments compared"
     return f"{name} under {best} of {n} ways of counting" + ("" if place == 1 else ", never cheaper")
 
 
