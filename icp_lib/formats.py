@@ -37,6 +37,7 @@ _NAMES = {
     "holdout_base_lift": "Times as common, newer companies",
     "holdout_best_rate": "Of the best, newer companies",
     "holdout_base_rate": "Base rate, newer companies",
+    "holdout_n_best": "Newer best customers",
     "n_measured": "Answered",
     "measured_rate": "Share who answered",
     "p_alone_adjusted": "Chance of luck, by itself",

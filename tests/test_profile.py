@@ -164,4 +164,7 @@ def test_findings_are_all_claims_in_their_columns():
     found = profile.build_findings(claims)
     assert found.columns.tolist() == CLAIM_COLUMNS and found["claim_id"].tolist() == ["01-s1"]
     assert profile.build_findings(pd.DataFrame()).columns.tolist() == CLAIM_COLUMNS
-    assert set(profile.pick_findings(found).columns) < set(CLAIM_COLUMNS)
+    shown = profile.pick_findings(found)
+    assert set(shown.columns) - {"compared_with"} < set(CLAIM_COLUMNS)
+    beside = shown["compared_with"].where(shown["metric"] == "base_lift")
+    assert shown["compared_with"].equals(beside)  # all others are compared with the rest, or with no difference
