@@ -44,10 +44,28 @@ def name_value(measure: str) -> str:
     return "new margin" if measure.startswith("margin") else {"retention": "customers kept"}.get(measure, "wins")
 
 
+def widen_ranges(segments: pd.DataFrame) -> pd.DataFrame:
+    """Return segments with the ranges that readers see: those of newer deals, widened for the length of the list.
+
+    The table keeps the plain range too (holdout_lift_low, holdout_lift_high), which a segment has where it has no
+    other. One figure has one range wherever it stands: in claims, the headline, page 01 and the explorer.
+    """
+    table = segments.copy()
+    for end in ("low", "high"):
+        if f"holdout_joint_{end}" not in table:
+            continue
+        joint = table[f"holdout_joint_{end}"]
+        table[f"holdout_lift_{end}"] = joint.fillna(table[f"holdout_lift_{end}"])
+        if {"margin_per_day_rest", f"margin_per_day_{end}"} <= set(table):
+            money = table[f"margin_per_day_{end}"]
+            table[f"margin_per_day_{end}"] = (joint * table["margin_per_day_rest"]).where(money.notna()).fillna(money)
+    return table
+
+
 def pick_answers(segments: pd.DataFrame, searched: pd.DataFrame, most: int = 5) -> pd.DataFrame:
     """Return the rows of the answer: the first segments, or one row that says that there is none."""
     if len(segments):
-        return segments.head(most)
+        return widen_ranges(segments.head(most))
     return searched.head(1).assign(verdict=None)
 
 
@@ -81,7 +99,7 @@ def list_limits(segments: pd.DataFrame) -> pd.DataFrame:
     }
     kind = segments["verdict"].str.replace(r"^explained by .*", "explained by", regex=True)
     columns = ["segment", "holdout_lift", "holdout_lift_low", "holdout_lift_high", "would_change", "verdict"]
-    return segments.assign(would_change=kind.map(words))[columns]
+    return widen_ranges(segments).assign(would_change=kind.map(words))[columns]
 
 
 def pick_segments(segments: pd.DataFrame) -> pd.DataFrame:
@@ -93,7 +111,7 @@ def pick_segments(segments: pd.DataFrame) -> pd.DataFrame:
     columns = ["segment", value, f"{value}_low", f"{value}_high", "win_rate", "cycle_median_days", "n_opportunities",
                "verdict", "note"]  # fmt: skip
     rest = segments["margin_per_day_rest"] if value == "margin_per_day" else 1.0
-    return segments[columns].assign(**{"rest": rest, f"{value}_found": segments["lift_found"] * rest})
+    return widen_ranges(segments)[columns].assign(**{"rest": rest, f"{value}_found": segments["lift_found"] * rest})
 
 
 def pick_noise(segments: pd.DataFrame) -> pd.DataFrame:
@@ -117,4 +135,5 @@ def pick_without(without: pd.DataFrame) -> pd.DataFrame:
 
 def pick_moved(moved: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of the comparison with last quarter that a reader compares."""
-    return moved[["segment", "lift_before", "lift", "lift_change", "lift_change_low", "lift_change_high", "reading"]]
+    columns = ["segment", "lift_before", "lift", "lift_change", "lift_change_low", "lift_change_high", "reading"]
+    return moved[columns].assign(compared_with="a quarter ago")

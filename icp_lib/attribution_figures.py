@@ -74,7 +74,8 @@ def plot_attribution(
     return Chart(
         name=name,
         title=finding,
-        subtitle=f"Share of customers credited, by rule; line = likely range; {house.lower()} in blue",
+        subtitle=f"Share of customers credited, by rule; line = likely range; {house.lower()} in blue. "
+        f"On a phone: dot = {house.lower()}, bar = from the rule that gives least to the one that gives most",
         caption=words + (f" · {left} more channels in the table" if left > 0 else ""),
         alt=f"Bars: share of credit of {len(shown)} channels under {len(rules)} rules. {finding}. "
         f"{shown[-1]}: {_share(last)} by {house.lower()}.",

@@ -11,7 +11,7 @@ from icp_lib import draws, stats
 from icp_lib.rules import Segment, is_named
 from icp_lib.space import PLACEBOS
 
-#: A customer should get at least so many times what it pays.
+#: How many times what it pays a customer should get: a rule of thumb, tested nowhere in the report.
 TARGET_RATIO = 2.0
 N_ATTRIBUTES = 4
 #: Months of payments that are scaled to a year, at least.
@@ -83,7 +83,7 @@ def rank_best(
     best = best.head(most).reset_index(drop=True)
     ratio = best["received_ratio"]
     asked = np.where(best["value_received"].isna(), "Not asked, or no answer", "What it pays is not known")
-    note = np.where(ratio.isna(), asked, np.where(ratio < TARGET_RATIO, "Below two: gets too little for the price", ""))
+    note = np.where(ratio.isna(), asked, np.where(ratio < TARGET_RATIO, "Below the target for its price", ""))
     table = best.assign(
         rank=np.arange(1, len(best) + 1),
         segment=_describe(best, levels),

@@ -12,6 +12,8 @@ from icp_lib.stats import MIN_WON
 
 #: Figures of which less is better; of all others more is.
 LOWER_IS_BETTER = ("cycle_median_days", "cac", "payback_months")
+#: The head of a change where no earlier quarter has a report.
+FIRST_REPORT = "First report"
 _MOST_QUARTERS = 8
 _WAVES = "M1.5 6.2c2-2.4 4.2-2.4 6.5 0s4.5 2.4 6.5 0M1.5 10.8c2-2.4 4.2-2.4 6.5 0s4.5 2.4 6.5 0"
 
@@ -72,13 +74,14 @@ def _card(row: dict, past: list[dict], quarter: str, verdict: str, has_earlier: 
     number, unit = _split_unit(format_value(value, "estimate", low, high, metric=metric), kind)
     likely = format_range(low, high, "estimate", value, metric, unit=True)
     mine = [each for each in past if each["metric"] == metric]
+    bar = range_bar(value, low, high, "estimate", scale, verdict, rest, metric=metric, rest_name=name_compared(row))
     return {
         "name": mark_metric(metric),
         "number": number,
         "unit": unit or (" a day" if metric == "margin_per_day" else ""),
         "likely": f"likely {likely}" if likely else "",
         "n": "" if is_missing(row.get("n")) else f"n = {format_value(row['n'], 'n')}",
-        "bar": safe(range_bar(value, low, high, "estimate", scale, verdict, rest, metric=metric)) if is_placed else "",
+        "bar": safe(bar) if is_placed else "",
         "rest": words,
         "rest_at": None if rest is None else round(place(rest, scale), 1),
         "note": "" if is_missing(row.get("note")) else str(row["note"]),
@@ -131,8 +134,12 @@ def read_comparison(row: dict) -> tuple[float | None, str]:
         return None, words or str(given)
     if format_of("estimate", metric) == "ratio" and rest == 1:
         return rest, words or "same as the rest"
-    whom = "the rest" if is_missing(row.get("compared_with")) else row["compared_with"]
-    return rest, words or f"{whom} {format_value(rest, 'estimate', metric=metric)}"
+    return rest, words or f"{name_compared(row)} {format_value(rest, 'estimate', metric=metric)}"
+
+
+def name_compared(row: dict) -> str:
+    """Return whom a figure's comparison is of: the rest, where its row names nobody else."""
+    return "the rest" if is_missing(row.get("compared_with")) else str(row["compared_with"])
 
 
 def _signed(text: str) -> str:
@@ -160,7 +167,7 @@ def describe_change(rows: list[dict], quarter: str, metric: str, has_earlier: bo
     if is_missing(change):
         if has_earlier or any(str(each["quarter"]) < quarter for each in rows):
             return _change("none", "Not compared", note or "this run made no comparison with earlier quarters")
-        return _change("none", "First quarter", "nothing to compare with")
+        return _change("none", FIRST_REPORT, "no earlier one to compare with")
     column = "gap_rate" if format_of("estimate", metric) == "rate" else "estimate"
     low, high = row.get("change_low"), row.get("change_high")
     moved = _signed(format_value(change, column, low, high, metric=metric))

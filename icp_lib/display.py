@@ -54,7 +54,7 @@ def _plan(frame, bar: str | None) -> list[tuple[str, str | None, str | None]]:
     if bar is not None:
         if bar not in columns:
             raise DataError(f"show: bar='{bar}' is not a column. {hint(bar, columns)}")
-        hidden |= {"rest", "comparison", f"{bar}_found"} - {bar}
+        hidden |= {"rest", "comparison", "compared_with", f"{bar}_found"} - {bar}
     if "metric" in columns[1:] and frame["metric"].nunique() == 1:
         hidden.add("metric")
     return [(name, *ends.get(name, (None, None))) for name in columns if name not in hidden]
@@ -147,6 +147,7 @@ def _bar_cell(row: dict, bar: str, ends: tuple, scales: dict) -> str:
         rest,
         found,
         row.get("metric"),
+        "the rest" if is_missing(row.get("compared_with")) else row["compared_with"],
     )
     return f'<td class="bar">{drawn}</td>'
 
@@ -183,7 +184,8 @@ def show(
     rows : int
         Rows shown before the rest are folded.
     bar : str, optional
-        Column drawn as range bars; the upright line is the row's `rest` or `comparison`.
+        Column drawn as range bars; the upright line is the row's `rest` or `comparison`, named by `compared_with` where
+        it is not the rest.
     needs : str or tuple of str, optional
         What is missing when the frame is empty: a table, ``table.column`` or a file.
     name : str, optional

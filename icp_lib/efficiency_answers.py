@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from scipy import stats as distributions
+from scipy.special import ndtri
 
 from icp_lib import stats
 from icp_lib.costs import MIN_CUSTOMERS
@@ -37,7 +38,7 @@ DOUBTS = {
 }
 CHANNELS = {
     "apart": "**{cheapest} brings the cheapest customers, {cac_cheapest} ({interval:cac_cheapest}); {dearest} the "
-    "dearest, {cac_dearest} ({interval:cac_dearest}).** Their likely ranges do not meet.",
+    "dearest, {cac_dearest} ({interval:cac_dearest}).** Their likely ranges do not meet, widened for the number of channels too.",
     "": "{cheapest} has the cheapest customers, {cac_cheapest} ({interval:cac_cheapest}), and {dearest} the dearest, "
     "{cac_dearest} ({interval:cac_dearest}); their likely ranges overlap.",
     "few": "Fewer than two channels have enough customers to be compared.",
@@ -148,13 +149,26 @@ def _name_doubt(segment: str, verdict) -> str:
 
 
 def say_rank(ranks: pd.DataFrame, segment_id: str) -> str:
-    """Return a segment's best place by cost to win, and under how many ways of counting it has it."""
+    """Return a segment's best place by cost to win, and under how many ways of counting it has it.
+
+    Examples
+    --------
+    >>> ranks = pd.DataFrame({"segment_id": ["a", "b"] * 2, "rank": [1, 2] * 2})
+    >>> say_rank(ranks, "a"), say_rank(ranks, "b")
+    ('Cheaper than the other segment under 2 of 2 ways of counting', \
+'Dearer than the other segment under 2 of 2 ways of counting')
+    """
     mine = ranks[ranks["segment_id"] == segment_id]
     if not len(mine):
         return f"Fewer than {MIN_CUSTOMERS} customers, or nothing to compare with: not ranked"
     place, n = mine["rank"].min(), len(mine)
-    best = int((mine["rank"] == place).sum())
+    best, n_segments = int((mine["rank"] == place).sum()), ranks["segment_id"].nunique()
+    if n_segments == 2:
+        n_first = int((mine["rank"] == 1).sum())
+        name, best = ("Cheaper", n_first) if 2 * n_first >= n else ("Dearer", n - n_first)
+        return f"{name} than the other segment under {best} of {n} ways of counting"
     name = {1: "Cheapest", 2: "Second cheapest", 3: "Third cheapest"}.get(place, f"Place {place}")
+    name += f" of the {n_segments} segments compared"
     return f"{name} under {best} of {n} ways of counting" + ("" if place == 1 else ", never cheaper")
 
 
@@ -177,11 +191,16 @@ def pick_channels(by_channel: pd.DataFrame) -> pd.DataFrame:
     whole = table.loc[table["channel"] == EVERYBODY, "estimate"]
     table = table.assign(_last=table["channel"] == EVERYBODY).sort_values(["_last", "estimate"], kind="stable")
     columns = ["channel", "metric", "estimate", "conf_low", "conf_high", "n", "note"]
-    return table[columns].assign(rest=whole.iloc[0] if len(whole) else np.nan).reset_index(drop=True)
+    rest = whole.iloc[0] if len(whole) else np.nan
+    return table[columns].assign(rest=rest, compared_with="all customers").reset_index(drop=True)
 
 
 def pick_ends(channels: pd.DataFrame) -> pd.DataFrame:
-    """Return one row: the cheapest and the dearest channel of `pick_channels`, and whether their ranges are apart."""
+    """Return one row: the cheapest and the dearest channel of `pick_channels`, and whether their ranges are apart.
+
+    The ends of a list are the farthest by choice, so the ranges that must be apart are widened for its length
+    (Bonferroni, on the log scale).
+    """
     known = channels[(channels["channel"] != EVERYBODY) & channels["estimate"].notna()]
     if len(known) < 2:
         return pd.DataFrame([{"kind": "few"}] * (len(channels) > 0))
@@ -189,7 +208,12 @@ def pick_ends(channels: pd.DataFrame) -> pd.DataFrame:
     for name, each in (("cheapest", known.iloc[0]), ("dearest", known.iloc[-1])):
         row |= {name: each["channel"], f"cac_{name}": each["estimate"], f"cac_{name}_low": each["conf_low"],
                 f"cac_{name}_high": each["conf_high"]}  # fmt: skip
-    return pd.DataFrame([row | {"kind": "apart" if row["cac_cheapest_high"] < row["cac_dearest_low"] else ""}])
+    wider = ndtri(1 - 0.025 / len(known)) / ndtri(0.975)
+    high, low = (
+        row[f"cac_{name}"] * (row[f"cac_{name}_{end}"] / row[f"cac_{name}"]) ** wider
+        for name, end in (("cheapest", "high"), ("dearest", "low"))
+    )
+    return pd.DataFrame([row | {"kind": "apart" if high < low else ""}])
 
 
 def pick_worse(unit: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFrame:
@@ -252,8 +276,8 @@ def pick_segments(by_segment: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFram
     place = table["segment_id"].map({"rest": 1, "": 2}).fillna(0)
     table = table.assign(_place=place).sort_values(["_place", "cac"], kind="stable", na_position="last")
     whole = table.loc[table["segment_id"] == "", "cac"]
-    table = table.assign(rest=whole.iloc[0] if len(whole) else np.nan)
-    columns = ["segment", "cac", "cac_low", "cac_high", "cac_zero_lag", "n", "verdict", "note", "rest"]
+    table = table.assign(rest=whole.iloc[0] if len(whole) else np.nan, compared_with="all customers")
+    columns = ["segment", "cac", "cac_low", "cac_high", "cac_zero_lag", "n", "verdict", "note", "rest", "compared_with"]
     return table[columns].reset_index(drop=True)
 
 

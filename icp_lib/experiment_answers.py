@@ -229,7 +229,7 @@ def pick_results(compared: pd.DataFrame) -> pd.DataFrame:
     table = table.assign(note=note, n_compared=table["n_arm"] + table["n_control"])
     table["outcome"] = table["experiment"].astype(object) + ": " + table["outcome"].astype(object)
     columns = ["outcome", "metric", "effect", "effect_low", "effect_high", "p_adjusted", "n_compared", "note"]
-    return table[columns].assign(comparison=0.0)
+    return table[columns].assign(comparison=0.0, compared_with="no difference")
 
 
 def _shorten(notes: pd.Series) -> pd.Series:
@@ -258,7 +258,7 @@ def pick_guardrails(guarded: pd.DataFrame) -> pd.DataFrame:
     table = guarded.assign(experiment=name_tests(guarded) if len(guarded) else [], comparison=guarded["not_worse_than"],
                            note=_shorten(guarded["note"]))  # fmt: skip
     columns = ["experiment", "outcome", "metric", "effect", "effect_low", "effect_high", "state", "comparison", "note"]
-    return table[columns]
+    return table[columns].assign(compared_with="the loss still acceptable")
 
 
 def pick_worth(decisions: pd.DataFrame) -> pd.DataFrame:
@@ -270,7 +270,8 @@ def pick_worth(decisions: pd.DataFrame) -> pd.DataFrame:
     regret = table["expected_regret"]  # whole money, as the gain beside it
     table = table.assign(verdict_words=table["decision"].map(DECISION_WORDS),
                          expected_regret=regret.where(regret < 1, regret.round()))  # fmt: skip
-    return table[columns].sort_values("gain", ascending=False, kind="stable", ignore_index=True)
+    table = table[columns].assign(compared_with="no gain")
+    return table.sort_values("gain", ascending=False, kind="stable", ignore_index=True)
 
 
 def pick_within(within: pd.DataFrame, most: int = 8) -> pd.DataFrame:
@@ -344,7 +345,7 @@ def pick_simulated(simulated: pd.DataFrame) -> pd.DataFrame:
     table = simulated.assign(experiment=simulated["test"])
     columns = ["experiment", "metric", "with_effect", "n_per_group", "n_runs", "ship_rate", "ship_rate_low",
                "ship_rate_high"]  # fmt: skip
-    return table[columns].assign(comparison=simulated["expected_rate"])
+    return table[columns].assign(comparison=simulated["expected_rate"], compared_with="expected")
 
 
 def pick_moved(moved: pd.DataFrame) -> pd.DataFrame:

@@ -7,6 +7,7 @@ import math
 
 import pandas as pd
 
+from icp_lib.answers import widen_ranges
 from icp_lib.cards import safe
 from icp_lib.explorer_chart import build_chart, place_segment, scale_values
 from icp_lib.formats import column_name, format_interval, format_of, format_value, is_missing
@@ -102,10 +103,11 @@ def to_script_json(data) -> str:
 
 def _stack(segments, segments_all) -> tuple[pd.DataFrame, int]:
     """Return the segments to show, the offered first, then by verdict and lower end, and how many there are."""
-    frames = [frame for frame in (segments, segments_all) if frame is not None and len(frame)]
+    shown = None if segments is None else widen_ranges(segments)
+    frames = [frame for frame in (shown, segments_all) if frame is not None and len(frame)]
     if not frames:
         return pd.DataFrame(), 0
-    table = pd.concat([frame.assign(is_offered=frame is segments) for frame in frames], ignore_index=True)
+    table = pd.concat([frame.assign(is_offered=frame is shown) for frame in frames], ignore_index=True)
     table = table.drop_duplicates("segment_id", keep="first")
     if "verdict" not in table:
         table["verdict"] = None

@@ -34,6 +34,12 @@ _NAMES = {
     "is_emerging": "New",
     "n_best": "Best customers",
     "n_base": "Compared with",
+    "holdout_base_lift": "Times as common, newer companies",
+    "holdout_best_rate": "Of the best, newer companies",
+    "holdout_base_rate": "Base rate, newer companies",
+    "holdout_n_best": "Newer best customers",
+    "n_measured": "Answered",
+    "measured_rate": "Share who answered",
     "p_alone_adjusted": "Chance of luck, by itself",
     "experiment_id": "Test",
     "value_arm": "With",
@@ -67,7 +73,7 @@ _NAMES = {
 }
 
 #: A share of the best customers says nothing without the base rate: neither tables nor sentences print it alone.
-NEVER_ALONE = {"best_rate": "base_rate"}
+NEVER_ALONE = {"best_rate": "base_rate", "holdout_best_rate": "holdout_base_rate"}
 
 #: Marks that turn the direction of all text after them, its figures too: kept in tables, left out where people read.
 TURNING = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])

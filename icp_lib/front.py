@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from icp_lib.cards import build_cards, describe_change, name_metric, safe
+from icp_lib.cards import FIRST_REPORT, build_cards, describe_change, name_metric, safe
 from icp_lib.explorer import build_explorer
 from icp_lib.formats import is_missing
 from icp_lib.knowledge import group_claims
@@ -10,9 +10,14 @@ from icp_lib.marks import range_bar, status_mark, verdict_mark, verdict_sentence
 from icp_lib.pages import render_template, shell
 from icp_lib.timeline import build_timeline
 
-_READ_HELD = "Dot and bar: newer deals that were kept aside. Ring: what we saw when we first found it."
+_READ_HELD = (
+    "Dot and bar: newer deals that were kept aside (costs: all; tests: their accounts). "
+    "Ring: what we saw when we first found it."
+)
 _READ_FOUND = "Bar: likely range, widened for the number of groups looked at. Line: the rest."
 _MOST_WORDS = 90  # characters that "What first?" has room for
+#: Pages that ask what changed since last quarter, by the same functions on the extract as it stood then.
+_COMPARING = ("01", "02", "03", "06")
 _STYLES = ("page.css", "front.css")
 _KINDS = {"do": "Do", "stop": "Stop", "find out": "Find out"}
 _FAULTS = (("failed", "failed"), ("not measured", "not measured"), ("not produced", "skipped"))
@@ -71,7 +76,7 @@ def render_front(
         profile=words,
         sure=sure,
         state=_state(context, profile),
-        answers=_answers(profile, headline, history, page["quarter"], has_earlier, tasks),
+        answers=_answers(profile, headline, history, page, has_earlier, tasks),
         cards=build_cards(headline, history, page["quarter"], verdict, has_earlier)[:8],
         legend=_legend(verdict),
         tasks=tasks,
@@ -127,11 +132,12 @@ def _state(context: dict, profile: dict) -> dict:
     }
 
 
-def _answers(profile: dict, headline, history, quarter: str, has_earlier: bool, tasks: list[dict]) -> list[dict]:
+def _answers(profile: dict, headline, history, page: dict, has_earlier: bool, tasks: list[dict]) -> list[dict]:
     """Return "What changed?" and "What first?": the profile's words, else those that the tables can back."""
     changed, note = profile.get("changed"), ""
     if not changed:
-        changed, note = _changed(headline, history, quarter, has_earlier)
+        changed, note = _changed(headline, history, page["quarter"], has_earlier)
+        note = _compared(page["pages"]) if changed.startswith(FIRST_REPORT) else note
     doing = [each["action"] for task in tasks for each in task["items"] if each["kind"] == "Do"]
     first = profile.get("first") or " ".join(doing[: 2 if len(" ".join(doing[:2])) <= _MOST_WORDS else 1])
     answers = [{"head": "What changed?", "words": str(changed), "note": note}] if changed else []
@@ -157,9 +163,23 @@ def _changed(headline, history, quarter: str, has_earlier: bool) -> tuple[str, s
         return " ".join(moved), others if n_still else ""
     if n_still:
         return "Nothing beyond noise.", ""
-    if metrics and all(change["head"] == "First quarter" for change in changes.values()):
-        return "First quarter: nothing to compare with.", ""
+    if metrics and all(change["head"] == FIRST_REPORT for change in changes.values()):
+        return f"{FIRST_REPORT}: no earlier one to compare with.", ""
     return "", ""
+
+
+def _compared(pages: list[dict]) -> str:
+    """Return which pages compare today's data with those of a quarter ago; nothing where none of them ran.
+
+    Examples
+    --------
+    >>> _compared([{"number": number, "status": "ok"} for number in ("00", "01", "02", "06")])
+    'Pages 01, 02 and 06 compare with the data of a quarter ago.'
+    """
+    ran = [each["number"] for each in pages if each["number"] in _COMPARING and each["status"] in ("ok", "warnings")]
+    if len(ran) < 2:
+        return f"Page {ran[0]} compares with the data of a quarter ago." if ran else ""
+    return f"Pages {', '.join(ran[:-1])} and {ran[-1]} compare with the data of a quarter ago."
 
 
 def _legend(verdict: str):

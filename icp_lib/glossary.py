@@ -21,8 +21,10 @@ RULES = {
     "none were kept aside.",
     "confirmed": "Beats luck where it was found, counting every group that was looked at, and beats luck again in "
     "newer deals, on the same side.",
-    "promising": "Beats luck where it was found or in newer deals, not in both, and the other points the same way.",
-    "not supported": "None of the above: enough deals to tell, and luck could have given it.",
+    "promising": "Beats luck where it was found or in newer deals, not in both, and the other points the same way. A "
+    "test: beats luck, but not as clearly as confirmed asks, or its protocol has no date.",
+    "not supported": "None of the above: luck could have given it. Not proof of none: the range says what is still "
+    "possible.",
 }
 _STATUS = {
     "ok": "Every cell of the page ran.",

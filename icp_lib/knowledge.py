@@ -72,7 +72,8 @@ def _claim(row: dict, scales: dict, pages: list[dict], shared: str) -> dict:
     if not is_missing(value):
         rest = _SAME.get(kind)
         found = row.get("estimate_found")
-        bar = range_bar(value, low, high, "estimate", scales[kind], row["verdict"], rest, found, metric)
+        at = "the market" if metric == "base_lift" else "no difference" if kind == "points" else "the rest"
+        bar = range_bar(value, low, high, "estimate", scales[kind], row["verdict"], rest, found, metric, at)
     words = format_interval(value, low, high, "estimate", metric)
     if is_missing(value):
         words = str(row["note"]) if not is_missing(row.get("note")) else "no figure"

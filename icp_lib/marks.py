@@ -37,11 +37,14 @@ FAINT = (0.3, 0.6)
 #: Verdict -> (colour token of mark and bar, the sentence that stands beside it), in the order of the report.
 VERDICTS = {
     "confirmed": ("blue", "Seen where we looked, and seen again in newer deals we had kept aside."),
-    "promising": ("blue2", "Seen once. Newer deals point the same way, but luck could still explain it."),
+    "promising": ("blue2", "Beats luck once; not clearly enough, or not a second time yet, to be sure."),
     "contradicted": ("verm", "Newer deals, or a fairer comparison, point the other way."),
     "untested": ("blue2", "Seen once. Not checked in newer deals yet."),
     "explained by": ("control", "The lead shrinks below half once {} is compared like with like."),
-    "not supported": ("control", "Enough deals to tell, and no lead that luck could not give."),
+    "not supported": (
+        "control",
+        "No lead that luck could not give. Not proof of none: the range says what is still possible.",
+    ),
     "not enough data": ("control", "Below the minimum of deals and wins. Too few to print a figure."),
 }
 STATUS_WORDS = {
@@ -263,6 +266,8 @@ def range_bar(
         From `nice_scale`. An end beyond it is drawn as an arrow.
     rest, found : float, optional
         The comparison and the value where it was found.
+    rest_name : str
+        Whom or what the comparison is of.
     """
     has = [number is not None and number == number for number in (value, low, high, rest, found)]
     colour = paint(VERDICTS[verdict_key(verdict)][0])
@@ -289,7 +294,7 @@ def range_bar(
         )
         same = format_of(column, metric) == "ratio" and rest == 1
         label += (
-            "; the line is at the same as the rest"
+            f"; the line is at the same as {rest_name}"
             if same
             else f"; {rest_name} {format_value(rest, column, metric=metric)}"
         )

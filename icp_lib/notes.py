@@ -48,7 +48,7 @@ def _beats_luck(row: Mapping) -> Check:
 def _holds(row: Mapping) -> Check:
     p, found, metric = row.get("holdout_p_adjusted"), row.get("estimate_found"), row.get("metric")
     if is_missing(p):
-        return Check("Holds in newer deals", None, "")
+        return Check("Holds in newer data", None, "")
     parts = []
     if not is_missing(row.get("estimate")):
         value = format_value(row["estimate"], "estimate", row.get("conf_low"), row.get("conf_high"), metric=metric)
@@ -59,7 +59,7 @@ def _holds(row: Mapping) -> Check:
     same = 1.0 if format_of("estimate", metric) == "ratio" else None
     touches = same is not None and not is_missing(row.get("conf_low")) and row["conf_low"] <= same <= row["conf_high"]
     end = " The range touches the rest; the check asks for one side only." if is_held and touches else ""
-    return Check("Holds in newer deals", is_held, f"{'; '.join(parts)}.{end}")
+    return Check("Holds in newer data", is_held, f"{'; '.join(parts)}.{end}")
 
 
 def _stable(row: Mapping) -> Check:
@@ -83,10 +83,10 @@ def _no_disguise(row: Mapping) -> Check:
 def _enough(row: Mapping) -> Check:
     is_enough = verdict_key(row.get("verdict")) != "not enough data"
     if is_enough and is_missing(row.get("n")):
-        return Check("Enough deals", None, "")
+        return Check("Enough data", None, "")
     n = "" if is_missing(row.get("n")) else f"n = {format_value(row['n'], 'n')}."
     note = "" if is_enough or is_missing(row.get("note")) else f"{str(row['note']).rstrip('.')}."
-    return Check("Enough deals", is_enough, " ".join(word for word in (n, note) if word))
+    return Check("Enough data", is_enough, " ".join(word for word in (n, note) if word))
 
 
 def list_checks(claim) -> list[Check]:
@@ -124,7 +124,7 @@ def _measured(row: Mapping) -> tuple[str, str] | None:
         return None
     metric = row.get("metric")
     words = format_interval(row["estimate"], row.get("conf_low"), row.get("conf_high"), "estimate", metric)
-    where = "newer deals" if not is_missing(row.get("holdout_p_adjusted")) else "where found"
+    where = "where found" if is_missing(row.get("holdout_p_adjusted")) else "newer data"
     name = "Estimate" if is_missing(metric) else column_name(str(metric))
     return f"{name}, {where}", words
 

@@ -174,10 +174,10 @@ def build_findings(claims: pd.DataFrame) -> pd.DataFrame:
 
 def pick_headline(headline: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of the headline that a reader compares."""
-    return headline[["metric", "estimate", "conf_low", "conf_high", "comparison", "n", "note"]]
+    return headline[["metric", "estimate", "conf_low", "conf_high", "comparison", "compared_with", "n", "note"]]
 
 
 def pick_findings(findings: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of the findings that a reader compares."""
     columns = ["claim", "metric", "estimate", "conf_low", "conf_high", "n", "p_adjusted", "verdict", "note"]
-    return findings[columns]
+    return findings[columns].assign(compared_with=findings["metric"].map({"base_lift": "the market"}))

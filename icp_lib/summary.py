@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 
+from icp_lib.cards import read_comparison
 from icp_lib.checks import check_in
 from icp_lib.formats import TURNING, column_name, format_interval, format_value, is_missing
 from icp_lib.marks import VERDICTS, verdict_key, verdict_sentence
@@ -94,11 +95,7 @@ def _figure(row: dict) -> str:
         note = "no estimate in this quarter's data" if is_missing(row.get("note")) else str(row["note"])
         return f"{name}: not measured ({note})."
     said = [format_interval(row["estimate"], row.get("conf_low"), row.get("conf_high"), "estimate", metric)]
-    rest = row.get("comparison")
-    if isinstance(rest, str) and not is_missing(rest):
-        said.append(rest)
-    elif not is_missing(rest):
-        said.append(f"the rest {format_value(rest, 'estimate', metric=metric)}")
+    said += [words for words in (read_comparison(row)[1],) if words]
     if not is_missing(row.get("n")):
         said.append(f"n = {format_value(row['n'], 'n')}")
     return f"{name}: {'; '.join(said)}."

@@ -56,6 +56,7 @@ MAP = {
     "best_rate": "Best customers", "other_rate": "Other customers", "churned_rate": "Customers who left",
     "lost_rate": "Lost deals", "market_rate": "The market",
 }  # fmt: skip
+WORTH = "By worth as a customer, not by margin per selling day"
 NO_CURVE = "There is no newer best customer on whom the list could be tried."
 NO_MODEL = "There are too few best customers, or nobody to tell them from, for a model of all traits."
 NO_BEST = "No customer can be called best yet."
@@ -114,11 +115,13 @@ def pick_lifts(traits: pd.DataFrame, against: str = "market", most: int = 10) ->
 
 
 def pick_traits(traits: pd.DataFrame, against: str = "market", most: int = 24) -> pd.DataFrame:
-    """Return the columns of the contrast with one base; the base rate stands beside the share."""
+    """Return the columns of the contrast with one base among newer companies, the base rate beside the share."""
     rows = _by_verdict(_judged(traits, against, with_gaps=True))
     columns = ["segment", "holdout_base_lift", "holdout_base_lift_low", "holdout_base_lift_high",
-               "holdout_base_lift_found", "best_rate", "base_rate", "p_adjusted", "verdict", "note"]  # fmt: skip
-    return rows.assign(holdout_base_lift_found=_on_axis(rows["base_lift"]))[columns].head(most).reset_index(drop=True)
+               "holdout_base_lift_found", "holdout_best_rate", "holdout_base_rate", "p_adjusted", "compared_with",
+               "verdict", "note"]  # fmt: skip
+    rows = rows.assign(holdout_base_lift_found=_on_axis(rows["base_lift"]), compared_with=rows["base"])
+    return rows[columns].head(most).reset_index(drop=True)
 
 
 def _on_axis(lifts: pd.Series) -> pd.Series:
@@ -127,12 +130,16 @@ def _on_axis(lifts: pd.Series) -> pd.Series:
 
 
 def pick_map(traits: pd.DataFrame, most: int = 12) -> pd.DataFrame:
-    """Return one row a level with its share among the best and in every base: the levels that differ most from any."""
+    """Return one row a level with its share among the best and in every base: the levels that differ most from any.
+
+    Beside each share of a base, its chance of luck (`<base>_p_adjusted`); `n_words` says how many stand behind the row.
+    """
     able = _judged(traits)[["attribute", "level"]].merge(traits, on=["attribute", "level"])
     if able.empty:
         return pd.DataFrame(columns=["attribute", "level", "segment", *MAP])
-    wide = able.pivot_table(index=["attribute", "level"], columns="against", values="base_rate")
-    wide = wide.add_suffix("_rate").reset_index()
+    wide = able.pivot_table(index=["attribute", "level"], columns="against", values=["base_rate", "p_adjusted"])
+    wide.columns = [f"{base}_{'rate' if name == 'base_rate' else name}" for name, base in wide.columns]
+    wide = wide.reset_index()
     least = able.groupby(["attribute", "level"], as_index=False).agg(
         segment=("segment", "first"), best_rate=("best_rate", "first"), p_value=("p_value", "min")
     )
@@ -140,17 +147,20 @@ def pick_map(traits: pd.DataFrame, most: int = 12) -> pd.DataFrame:
     table = table.head(most).merge(_count_groups(able), on=["attribute", "level"])
     table["_apart"] = table["best_rate"] - table["market_rate"]
     table = table.sort_values(["_apart", "segment"], ascending=[False, True], kind="stable", ignore_index=True)
-    return table.reindex(columns=["attribute", "level", "segment", *MAP, "n_words"])
+    luck = [f"{key.removesuffix('_rate')}_p_adjusted" for key in MAP if key != "best_rate"]
+    return table.reindex(columns=["attribute", "level", "segment", *MAP, *luck, "n_words"])
 
 
 def _count_groups(able: pd.DataFrame) -> pd.DataFrame:
     """How many companies stand behind the shares of each level, in words."""
     sizes = able.pivot_table(index=["attribute", "level"], columns="against", values="n_base")
     best = able.groupby(["attribute", "level"])["n_best"].first().rename("best")
-    table = sizes.join(best).reset_index()
-    names = {key.removesuffix("_rate"): words for key, words in MAP.items()} | {"market": "in the market"}
-    table["n_words"] = [", ".join(f"{int(row[key]):,} {words.lower()}" for key, words in names.items()
-                        if row.get(key, 0) == row.get(key, 0)) for row in table.to_dict("records")]  # fmt: skip
+    market = able[able["against"] == "market"].groupby(["attribute", "level"])["base"].first().rename("whom")
+    table = sizes.join([best, market]).reset_index()
+    names = {key.removesuffix("_rate"): words for key, words in MAP.items()}
+    table["n_words"] = [", ".join(f"{int(row[key]):,} {row['whom'] if key == 'market' else words.lower()}"
+                        for key, words in names.items() if row.get(key, 0) == row.get(key, 0))
+                        for row in table.to_dict("records")]  # fmt: skip
     return table[["attribute", "level", "n_words"]]
 
 
@@ -201,10 +211,10 @@ def list_limits(traits: pd.DataFrame, most: int = 8) -> pd.DataFrame:
     rows = _by_verdict(_judged(traits)).head(most)
     changes = [words.get(row["verdict"]) or _say_needed(row) for row in rows.to_dict("records")]
     columns = ["segment_id", "segment", "holdout_base_lift", "holdout_base_lift_low", "holdout_base_lift_high",
-               "holdout_base_lift_found", "would_change", "verdict"]  # fmt: skip
-    return rows.assign(
-        would_change=changes, holdout_base_lift_found=_on_axis(rows["base_lift"])
-    )[columns].reset_index(drop=True)  # fmt: skip
+               "holdout_base_lift_found", "would_change", "compared_with", "verdict"]  # fmt: skip
+    found = _on_axis(rows["base_lift"])
+    rows = rows.assign(would_change=changes, holdout_base_lift_found=found, compared_with=rows["base"])
+    return rows[columns].reset_index(drop=True)
 
 
 def _say_needed(row: dict) -> str:
@@ -298,7 +308,7 @@ def _claim_traits(traits: pd.DataFrame, most: int, most_unsupported: int) -> pd.
             "holdout_p_adjusted": top["holdout_p_adjusted"],
             "explained_by": "",
             "verdict": top["verdict"],
-            "note": top["note"],
+            "note": [f"{note}. {WORTH}" if note else WORTH for note in top["note"].fillna("")],
         },
         columns=CLAIM_COLUMNS,
     ).reset_index(drop=True)

@@ -25,8 +25,10 @@ from icp_lib.checks import check_columns
 from icp_lib.formats import column_name, format_interval, format_value, is_missing
 from icp_lib.marks import nice_scale
 from icp_lib.sentences import fill
+from icp_lib.stats import MAX_P
 
 _APART, _GUESS = 0.2, 0.5
+_BY_LUCK = "No difference between the groups is beyond luck"
 
 
 def plot_lifts(
@@ -79,14 +81,14 @@ def _strength(row: dict) -> float:
 
 def _lifts_title(row: dict) -> str:
     if row["verdict"] in ("confirmed", "promising", "untested", "contradicted"):
-        return "{segment}: {best_rate} of the best customers, {base_rate} of {base}"
+        return "{segment}: {best_rate} of the best customers, {base_rate} of {base}, when found"
     newer = ", {holdout_base_lift} in newer ones" if not is_missing(row["holdout_base_lift"]) else ""
     return "No trait stands out beyond luck; nearest: {segment}, {base_lift} as common when found" + newer
 
 
 def _draw_lifts(rows: list[dict], scale: tuple, is_narrow: bool) -> str:
     names = [row["segment"] for row in rows]
-    under = [f"{format_value(row['best_rate'], 'best_rate')} of the best, "
+    under = [f"when found: {format_value(row['best_rate'], 'best_rate')} of the best, "
              f"{format_value(row['base_rate'], 'base_rate')} of the base" for row in rows]  # fmt: skip
     texts = [_newer_words(row) for row in rows]
     figure, axes = canvas(len(rows), 2.35, 1.35, 0.5, n_lines=count_lines(names, under), is_narrow=is_narrow)
@@ -132,7 +134,8 @@ def plot_heat(
     columns : dict
         Column -> the group's name above it; the first is the best customers.
     title : str, optional
-        Template filled from the row where the best differ most from a group other than the last; else made from it.
+        Template filled from the row where the best differ most from a group other than the last, beyond luck if any
+        does (`<group>_p_adjusted`, where there); else made from it.
 
     Returns
     -------
@@ -145,9 +148,14 @@ def plot_heat(
     rows, keys = frame.to_dict("records"), list(shown)
     # The last group is the market, which the figure of the lifts is about.
     pairs = [(row, key) for row in rows for key in keys[1:-1] or keys[-1:] if not is_missing(row[key])]
-    most, other = max(pairs, key=lambda pair: abs(_or_zero(pair[0][keys[0]]) - pair[0][pair[1]]), default=(rows[0], ""))
+    luck = [row.get(f"{key.removesuffix('_rate')}_p_adjusted", 0.0) for row, key in pairs]
+    told = [pair for pair, p in zip(pairs, luck, strict=True) if p <= MAX_P]
+    most, other = max(
+        told or pairs, key=lambda pair: abs(_or_zero(pair[0][keys[0]]) - pair[0][pair[1]]), default=(rows[0], "")
+    )
     shares = (f"{format_value(most[key], key)} of {shown[key].lower()}" for key in (keys[0], other) if key)
-    finding = fill(most, title) if title else f"{most['segment']}: {', '.join(shares)}"
+    words = f"{most['segment']}: {', '.join(shares)}"
+    finding = fill(most, title) if title else words if told else f"{_BY_LUCK}; largest: {words}"
     return Chart(
         name=name,
         title=finding,

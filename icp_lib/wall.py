@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from icp_lib.cards import name_metric, read_comparison, safe
+from icp_lib.cards import name_compared, name_metric, read_comparison, safe
 from icp_lib.explorer import name_level
 from icp_lib.formats import column_name, format_interval, format_of, format_value, is_missing
 from icp_lib.marks import TOKENS, VERDICTS, nice_scale, range_bar, verdict_key, verdict_mark, verdict_sentence
@@ -133,7 +133,8 @@ def _figures(headline, verdict: str) -> list[dict]:
         rest, _ = read_comparison(row)
         ends = [end for end in (value, low, high, rest) if not is_missing(end)]
         scale = nice_scale(ends, format_of("estimate", metric))
-        bar = range_bar(value, low, high, "estimate", scale, verdict, rest, metric=metric) if len(ends) > 1 else ""
+        named = {"metric": metric, "rest_name": name_compared(row)}
+        bar = range_bar(value, low, high, "estimate", scale, verdict, rest, **named) if len(ends) > 1 else ""
         number, _, likely = format_interval(value, low, high, "estimate", metric).partition(" (")
         rows.append({
             "name": _clip(name_metric(metric), "level"),

@@ -72,6 +72,20 @@ def test_the_answer_is_the_first_segments_or_says_that_there_is_none(page):
     assert str(say(nothing, answers.SENTENCES)) == f"None of {hypotheses:,} groups has a lead that luck could not give."
 
 
+def test_a_figure_has_one_range_wherever_it_is_read(page):
+    segments = page["segments"]
+    claims, held = offer.build_claims(segments), segments["holdout_lift"].notna().to_numpy()
+    wide = claims.loc[held, ["conf_low", "conf_high"]].to_numpy(float)
+    assert held.any() and (wide[:, 0] < segments.loc[held, "holdout_lift_low"]).all()
+    ends = ["holdout_lift_low", "holdout_lift_high"]
+    for shown in (answers.pick_answers(segments, page["searched"], most=9), answers.list_limits(segments)):
+        assert np.allclose(shown.loc[held, ends].astype(float), wide)
+    money = answers.pick_segments(segments).loc[held, ["margin_per_day_low", "margin_per_day_high"]].astype(float)
+    assert np.allclose(money, wide * segments.loc[held, ["margin_per_day_rest"]].to_numpy(float))
+    bare = segments.drop(columns=["holdout_joint_low", "holdout_joint_high"])
+    assert answers.widen_ranges(bare).equals(bare)
+
+
 def test_how_sure_we_are_of_the_first_claim(page):
     first = page["segments"].head(1)
     claim = answers.pick_claim(offer.build_claims(first), first)

@@ -56,7 +56,7 @@ def test_the_ten_best_are_flagged_below_two_and_described_in_words():
     assert table["account_id"].tolist() == ["b", "a"] and table["rank"].tolist() == [1, 2]
     assert table["segment"].tolist() == ["Nothing is known of it", "Mills companies"]
     assert table["is_below_target"].tolist() == [False, True]
-    assert table["note"].tolist() == ["", "Below two: gets too little for the price"]
+    assert table["note"].tolist() == ["", "Below the target for its price"]
     assert table["has_churned"].tolist() == [True, False]
     assert list(best_customers.pick_best(table)) == ["account", "description", "paid", "value_received",
                                                      "received_ratio", "value_12", "has_churned", "note"]  # fmt: skip

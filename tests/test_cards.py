@@ -54,9 +54,9 @@ def test_a_change_says_how_it_compares_with_noise(metric, values, expected):
 
 def test_the_first_quarter_has_nothing_to_compare_with():
     first = {"change": np.nan}
-    assert change(**first) == ("none", "First quarter", "nothing to compare with")
+    assert change(**first) == ("none", "First report", "no earlier one to compare with")
     assert change(has_earlier=True, **first)[:2] == ("none", "Not compared")
-    assert cards.describe_change([], "2026-Q3", "cac")["head"] == "First quarter"
+    assert cards.describe_change([], "2026-Q3", "cac")["head"] == "First report"
     earlier = [ROW | {"quarter": "2026-Q2"}]  # the row of an earlier quarter is never this quarter's change
     assert cards.describe_change(earlier, "2026-Q3", "cac")["head"] == "Not compared"
 
@@ -73,6 +73,8 @@ def test_a_card_carries_number_range_n_and_comparison():
     found = card()
     assert (found["number"], found["unit"], found["likely"], found["n"]) == ("34", "%", "likely 30% to 39%", "n = 431")
     assert found["rest"] == "the rest 20%" and 0 < found["rest_at"] < 100
+    for each in (card(), card(compared_with="all customers")):
+        assert f"; {each['rest']}\"" in each["bar"]  # the bar names the same comparison in words
     assert card(metric="margin_per_day", estimate=45, conf_low=38, conf_high=51, comparison=17)["unit"] == " a day"
 
 

@@ -149,8 +149,12 @@ def test_no_share_without_its_base_rate():
     assert contrast.has_base(table)
     picks = (trait_answers.pick_lifts, trait_answers.pick_traits, trait_answers.pick_nearest)
     for shown in (table, *(pick(table) for pick in picks)):
-        assert {"best_rate", "base_rate"} <= set(shown.columns)
-        assert shown.loc[shown["best_rate"].notna(), "base_rate"].notna().all()
+        newer = "" if "best_rate" in shown else "holdout_"
+        assert {f"{newer}best_rate", f"{newer}base_rate"} <= set(shown.columns)
+        assert shown.loc[shown[f"{newer}best_rate"].notna(), f"{newer}base_rate"].notna().all()
+    newer = trait_answers.pick_traits(table)  # the shares of the companies whose ratio stands beside them
+    ratio = newer["holdout_best_rate"] / newer["holdout_base_rate"]
+    assert newer["holdout_base_lift"].notna().any() and np.allclose(ratio, newer["holdout_base_lift"], equal_nan=True)
     with pytest.raises(DataError, match="'best_rate' without 'base_rate' says nothing"):
         display.show(table[["segment", "best_rate"]])
     with pytest.raises(DataError, match="'best_rate' without 'base_rate' says nothing"):
@@ -215,7 +219,7 @@ def test_a_trait_that_none_of_the_best_has_is_said_so_and_only_the_market_has_ve
     assert set(moved["note"]) == {"", "None among the best a quarter ago and now"}
     table = estimate(frame)
     assert "verdict" not in trait_answers.pick_nearest(table)
-    assert trait_answers.pick_map(table)["n_words"].str.contains("best customers, .* in the market").all()
+    assert trait_answers.pick_map(table)["n_words"].str.contains("best customers, .* not best$").all()
     selection = pd.DataFrame({"attribute": ["kind"], "verdict": "selected", "says_same_as": "", "n_levels": 3,
                               "p_alone_adjusted": 0.1, "p_adjusted": 0.1, "note": ""})  # fmt: skip
     value = table.query("attribute == 'kind' and against == 'market'")["information_value"].iloc[0]

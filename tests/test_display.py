@@ -149,6 +149,10 @@ def test_range_bar_says_its_numbers(segments):
     assert bars[0]["role"] == "img"
     assert bars[0]["aria-label"] == "€45, likely €38 to €51; the rest €17"
     assert bars[2]["aria-label"] == "not measured; the rest €17"
+    shown = display.show(segments.assign(compared_with="all customers"), bar="margin_per_day")
+    bars = Tags(shown.html).find("span", **{"class": "icp-bar"})
+    assert bars[0]["aria-label"] == "€45, likely €38 to €51; all customers €17"
+    assert "Compared with" not in shown.html + shown.text
 
 
 def test_verdict_stands_in_words_with_the_note(segments):

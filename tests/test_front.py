@@ -187,7 +187,7 @@ def test_what_changed_names_only_what_moved_beyond_noise():
     assert "What changed? Margin per selling day: −€10, worse. 1 other figure did not move beyond noise." in words
     assert "What first? Call the carriers first." in words
     first = words_of(front.render_front(FRONT, HEADLINE.head(2), CLAIMS, PROFILE))
-    assert "What changed? First quarter: nothing to compare with." in first and "What first?" not in first
+    assert "What changed? First report: no earlier one to compare with." in first and "What first?" not in first
 
 
 def test_actions_stand_by_team_in_the_order_do_stop_find_out():
@@ -196,7 +196,7 @@ def test_actions_stand_by_team_in_the_order_do_stop_find_out():
     assert [words.index(each) for each in said] == sorted(words.index(each) for each in said)
     assert "Head of sales from 5 Oct 01 Segment discovery" in words
     without = words_of(front.render_front(FRONT, HEADLINE, CLAIMS, PROFILE))
-    assert "What should we do now?" not in without and "No actions in this report: page 07 saved none." in without
+    assert "What should we do now?" not in without and "This report proposes no actions yet." in without
     one = words_of(front.render_front(FRONT, HEADLINE, CLAIMS, PROFILE, actions=ACTIONS.head(1)))
     assert "Nothing for marketing this quarter." in one
 

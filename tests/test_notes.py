@@ -22,12 +22,12 @@ def test_a_confirmed_claim_shows_five_checks_with_their_numbers():
     for words in (
         "How sure are we? Confirmed. Seen where we looked, and seen again in newer deals we had kept aside. "
         "5 of 5 checks passed.",
-        "Times the rest, newer deals: 2.7× (2.2 to 3.2)",
+        "Times the rest, newer data: 2.7× (2.2 to 3.2)",
         "Beats luck. Chance of luck 0.001; 3,914 groups looked at.",
-        "Holds in newer deals. 2.7× against 2.9× when found; chance of luck under 0.001.",
+        "Holds in newer data. 2.7× against 2.9× when found; chance of luck under 0.001.",
         "Stable. Found again in 94% of resamples.",
         "Not a disguise. More than half of it stays",
-        "Enough deals. n = 431.",
+        "Enough data. n = 431.",
         "Carriers are worth more.",
     ):
         assert words in str(shown)

@@ -123,7 +123,7 @@ def test_without_a_segment_to_lead_the_headline_has_no_row():
         table = profile.build_headline(build(), measure)
         assert table.empty and table.columns.tolist() == profile.HEADLINE_COLUMNS
     assert profile.pick_headline(table).columns.tolist() == [
-        "metric", "estimate", "conf_low", "conf_high", "comparison", "n", "note",
+        "metric", "estimate", "conf_low", "conf_high", "comparison", "compared_with", "n", "note",
     ]  # fmt: skip
 
 
@@ -164,4 +164,7 @@ def test_findings_are_all_claims_in_their_columns():
     found = profile.build_findings(claims)
     assert found.columns.tolist() == CLAIM_COLUMNS and found["claim_id"].tolist() == ["01-s1"]
     assert profile.build_findings(pd.DataFrame()).columns.tolist() == CLAIM_COLUMNS
-    assert set(profile.pick_findings(found).columns) < set(CLAIM_COLUMNS)
+    shown = profile.pick_findings(found)
+    assert set(shown.columns) - {"compared_with"} < set(CLAIM_COLUMNS)
+    beside = shown["compared_with"].where(shown["metric"] == "base_lift")
+    assert shown["compared_with"].equals(beside)  # all others are compared with the rest, or with no difference

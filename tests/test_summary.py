@@ -22,6 +22,8 @@ def test_the_answer_stands_first_and_every_figure_has_its_range():
     assert "Won within a year: 34% (30 to 39); the rest 20%; n = 431." in text
     assert "Margin per selling day: €45 (38 to 51); the rest €17; n = 431." in text
     assert "Sales cycle, won deals: not measured (no deal won yet)." in text
+    beside = build("txt", HEADLINE.assign(compared_with="all customers"))
+    assert "34% (30 to 39); all customers 20%; n = 431." in beside
     assert "How sure are we? Confirmed. Seen where we looked" in text
 
 

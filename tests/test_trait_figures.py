@@ -29,7 +29,7 @@ CURVE = pd.DataFrame({"step": [0, 1, 2], "attribute": ["", "industry", "region"]
 def test_the_lifts_are_titled_by_the_finding_and_drawn_twice():
     chart = trait_figures.plot_lifts(LIFTS, caption="n = {n_best}")
     assert (
-        chart.title == "Road freight companies: 54% of the best customers, 33% of prospects"
+        chart.title == "Road freight companies: 54% of the best customers, 33% of prospects, when found"
         and chart.caption == "n = 68"
     )
     assert chart.svg.startswith("<svg") and chart.narrow.startswith("<svg") and chart.svg != chart.narrow
@@ -48,7 +48,7 @@ def test_where_nothing_stands_out_the_title_says_so():
 def test_both_shares_of_a_title_have_the_same_digits():
     ends = {"best_rate_low": 0.42, "best_rate_high": 0.65, "base_rate_low": 0.314, "base_rate_high": 0.351}
     chart = trait_figures.plot_lifts(LIFTS.assign(**ends, base_rate=0.332))
-    assert chart.title == "Road freight companies: 54% of the best customers, 33% of prospects"
+    assert chart.title == "Road freight companies: 54% of the best customers, 33% of prospects, when found"
 
 
 def test_the_map_prints_every_number_and_leaves_out_a_group_without_any():
@@ -59,6 +59,13 @@ def test_the_map_prints_every_number_and_leaves_out_a_group_without_any():
     assert "Other" not in chart.svg
     other = trait_figures.plot_heat(HEAT.assign(other_rate=[0.4, 0.3]), trait_answers.MAP)
     assert other.title == "Yards: 10% of best customers, 30% of other customers"  # the market has the first figure
+    luck = trait_figures.plot_heat(HEAT.assign(other_rate=[0.4, 0.3], other_p_adjusted=[0.2, 0.3]), trait_answers.MAP)
+    assert luck.title == (
+        "No difference between the groups is beyond luck; largest: Yards: 10% of best customers, "
+        "30% of other customers"
+    )
+    told = trait_figures.plot_heat(HEAT.assign(other_rate=[0.4, 0.3], other_p_adjusted=[0.02, 0.3]), trait_answers.MAP)
+    assert told.title == "Mills: 50% of best customers, 40% of other customers"
 
 
 def test_the_curve_says_how_many_are_taken():
