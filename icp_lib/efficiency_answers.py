@@ -38,9 +38,9 @@ DOUBTS = {
 }
 CHANNELS = {
     "apart": "**{cheapest} brings the cheapest customers, {cac_cheapest} ({interval:cac_cheapest}); {dearest} the "
-    "dearest, {cac_dearest} ({interval:cac_dearest}).** Their likely ranges do not meet, widened for the number of channels too.",
+    "dearest, {cac_dearest} ({interval:cac_dearest}).** Widened for the number of channels, their ranges do not meet.",
     "": "{cheapest} has the cheapest customers, {cac_cheapest} ({interval:cac_cheapest}), and {dearest} the dearest, "
-    "{cac_dearest} ({interval:cac_dearest}); their likely ranges overlap.",
+    "{cac_dearest} ({interval:cac_dearest}). That one of so many is the dearest could be luck.",
     "few": "Fewer than two channels have enough customers to be compared.",
 }
 #: Measures in which the leading segment is set against all customers, and whether more is better.
