@@ -84,7 +84,7 @@ def pick_answers(
     keys = ["experiment_id", "candidate", "arm"]
     values = compared[compared["role"] == "primary"][[*keys, "outcome", "value_arm", "value_control"]]
     tests = list(tests)
-    shares = {test.experiment_id: test.shares[-1] for test in tests}
+    shares = {test.experiment_id: min(1.0, test.shares[-1]) for test in tests}
     table = _join(decisions, values, keys).assign(experiment=name_tests(decisions).to_numpy())
     table["progress_rate"] = table["experiment_id"].map(shares)
     table["why"] += _say_other_way(table, compared)
