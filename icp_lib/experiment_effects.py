@@ -153,14 +153,14 @@ def check_guardrails(tests: Iterable[Study], compared: pd.DataFrame) -> pd.DataF
 def compare_within(tests: Iterable[Study], withheld: Mapping[str, str], traits: Mapping[str, dict]) -> pd.DataFrame:
     """Search for kinds of accounts in which an arm does better or worse than in the others, adjusted for the search.
 
-    Only where a planned look is due or the test is through; families whole, within the strata of the lot. `n_searches`
+    Only where a planned look is due; families whole, within the strata of the lot. `n_searches`
     is how many tests (and candidates) were searched: p_adjusted is multiplied by it, and the note says so.
     """
     frames, traits = [], {name: how for name, how in traits.items() if name not in _LATER}
     for test in tests:
         if test.group == "candidate" or test.experiment_id in withheld or test.protocol is None:
             continue
-        if not find_look(test.shares, test.protocol.looks)[2] and test.shares[-1] < FULL:
+        if not find_look(test.shares, test.protocol.looks)[2]:
             continue
         for candidate, part in studies.list_groups(test):
             over = part[part["m0_is_mature"].astype(bool)].reset_index(drop=True)
