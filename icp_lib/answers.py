@@ -54,11 +54,11 @@ def widen_ranges(segments: pd.DataFrame) -> pd.DataFrame:
     for end in ("low", "high"):
         if f"holdout_joint_{end}" not in table:
             continue
-        joint = table[f"holdout_joint_{end}"]
+        joint = pd.to_numeric(table[f"holdout_joint_{end}"])  # read back without a number, a column is text
         table[f"holdout_lift_{end}"] = joint.fillna(table[f"holdout_lift_{end}"])
         if {"margin_per_day_rest", f"margin_per_day_{end}"} <= set(table):
-            money = table[f"margin_per_day_{end}"]
-            table[f"margin_per_day_{end}"] = (joint * table["margin_per_day_rest"]).where(money.notna()).fillna(money)
+            money, rest = (pd.to_numeric(table[name]) for name in (f"margin_per_day_{end}", "margin_per_day_rest"))
+            table[f"margin_per_day_{end}"] = (joint * rest).where(money.notna()).fillna(money)
     return table
 
 

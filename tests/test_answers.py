@@ -84,6 +84,7 @@ def test_a_figure_has_one_range_wherever_it_is_read(page):
     assert np.allclose(money, wide * segments.loc[held, ["margin_per_day_rest"]].to_numpy(float))
     bare = segments.drop(columns=["holdout_joint_low", "holdout_joint_high"])
     assert answers.widen_ranges(bare).equals(bare)
+    assert answers.widen_ranges(segments.head(0).astype("str")).empty  # as a table without rows is read back
 
 
 def test_how_sure_we_are_of_the_first_claim(page):
