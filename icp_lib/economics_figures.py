@@ -158,7 +158,8 @@ def _count_below(axes, rows: list[dict], last: float, is_narrow: bool) -> None:
     words = (
         f"months since the win; below, {str(rows[0]['segment'])[0].lower()}{str(rows[0]['segment'])[1:]} won so early"
     )
-    words = "months since the win; below, customers won so early" if is_narrow or len(words) > 90 else words
+    words = "months since the win; below, customers won so early" if len(words) > 90 else words
+    words = "months since the win; below, customers" if is_narrow else words
     axes.annotate(words, (0, 0), (0, -44), size=NOTE_SIZE, color=LIGHT["ink2"], **place)
 
 
@@ -252,7 +253,8 @@ def _draw_retention(series: dict[str, list[dict]], is_narrow: bool) -> str:
     names = [row["period"] for row in series["nrr"]]
     names = [name.replace(" ", "\n") for name in names] if n > 3 else names
     counts = [format_value(row["n"], "n") for row in series["nrr"]]
-    axes.set_xticks(range(n), [f"{name}\n{count}" for name, count in zip(names, counts, strict=True)])
+    labels = [f"{name}\n{count}" for name, count in zip(names, counts, strict=True)]
+    axes.set_xticks(range(n), labels, size=NOTE_SIZE if is_narrow else None)
     place = {"xycoords": "axes fraction", "textcoords": "offset points", "annotation_clip": False}
     axes.annotate("below, customers when it began", (0, 0), (0, -54), size=NOTE_SIZE, color=LIGHT["ink2"], **place)
     return to_svg(figure)

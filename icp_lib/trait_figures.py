@@ -66,7 +66,7 @@ def plot_lifts(
         name=name,
         title=finding,
         subtitle=fill(
-            first, subtitle or "Times as common among the best customers; ring = found, dot = newer accounts"
+            first, subtitle or "Times as common among the best customers; ring and shares = found, dot = newer accounts"
         ),
         caption=fill(first, caption),
         alt=alt,
@@ -88,7 +88,7 @@ def _lifts_title(row: dict) -> str:
 
 def _draw_lifts(rows: list[dict], scale: tuple, is_narrow: bool) -> str:
     names = [row["segment"] for row in rows]
-    under = [f"when found: {format_value(row['best_rate'], 'best_rate')} of the best, "
+    under = [f"{format_value(row['best_rate'], 'best_rate')} of the best, "
              f"{format_value(row['base_rate'], 'base_rate')} of the base" for row in rows]  # fmt: skip
     texts = [_newer_words(row) for row in rows]
     figure, axes = canvas(len(rows), 2.35, 1.35, 0.5, n_lines=count_lines(names, under), is_narrow=is_narrow)
