@@ -20,7 +20,7 @@ END = np.datetime64("2026-10", "M")
 #: Sizes are log-normal (a demo customer's margin has 0.8), and a customer e times the size leaves that much less often.
 SIGMA, CHURN, STAY, NOISE, SUPPORT = 0.8, 0.02, 0.5, 0.1, 0.08
 COST = 8.0
-SIZES = (45, 85, 160, 400)
+SIZES = (45, 85, 160)
 
 
 def _leaving(log_size, stay: float):
