@@ -81,7 +81,7 @@ lint: .venv/stamp ## style of code and notebooks
 
 bench: .venv/stamp data/demo/icp.yml ## run bench/*.py and write their tables to docs/bench.md; ONLY=trials: one of them
 	@mkdir -p .cache
-	@for name in $(or $(ONLY),$(filter-out worlds peers write,$(basename $(notdir $(sort $(wildcard bench/*.py)))))); do \
+	@for name in $(or $(ONLY),$(filter-out worlds trait_worlds peers write,$(basename $(notdir $(sort $(wildcard bench/*.py)))))); do \
 	  echo "bench/$$name.py ..."; .venv/bin/python "bench/$$name.py" > .cache/bench.txt || exit 1; \
 	  .venv/bin/python bench/write.py "$$name" < .cache/bench.txt; \
 	done

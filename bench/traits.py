@@ -11,6 +11,7 @@ from multiprocessing import get_context
 
 import numpy as np
 import pandas as pd
+import trait_worlds
 import worlds
 from discovery import TRAITS
 from peers import measure_best
@@ -82,6 +83,25 @@ def judge_worlds(first: int, n: int, null: bool | str = False, n_accounts: int =
     return [judge_world(labelled) for labelled in build_labelled(range(first, first + n), null, n_accounts)]
 
 
+def select_world(seed: int, strength: float = 1.0) -> set[str]:
+    """Return the attributes selected in one world of 1,500 accounts in which traits make who is best (trait_worlds)."""
+    labelled = trait_worlds.build_labelled(seed, n=1500, strength=strength, rate=0.16)
+    settings = {name: how for name, how in trait_worlds.TRAITS.items() if name != "city"}  # sixty cities take too long
+    table = trait_selection.select_attributes(labelled, trait_worlds.build_levels(labelled, settings))
+    return set(table.loc[table["verdict"] == "selected", "attribute"])
+
+
+def describe_selected(found: list[set[str]]) -> list[str]:
+    """Return the lines about worlds in which traits make who is best."""
+    what = {
+        "industry selected": [("industry" in each) for each in found],
+        "size, or staff that says the same, selected": [bool(each & {"size", "staff"}) for each in found],
+        "a named noise attribute selected": [bool(each & {"shop", "source"}) for each in found],
+    }
+    words = "planted in who is best, 1,500 accounts"
+    return [f"| {words} | {name} | {worlds.share(values)} |" for name, values in what.items()]
+
+
 def estimate_truth(seed: int) -> pd.Series:
     """Return the effects of the levels followed in one very large world."""
     labelled = build_labelled([seed], False, LARGE)[0]
@@ -143,6 +163,7 @@ def run(n_worlds: int) -> Iterator[list[str]]:
                 f"| {words} | any marginal effect with adjusted p at most 0.05 | {worlds.share(found['any_effect'])} |",
                 f"| {words} | intervals of marginal effects that hold 0 | {zero / n:.1%} (of {n:,}) |",
             ]
+        yield describe_selected(pool.map(select_world, range(n_worlds), chunksize=BATCH))
         covered = None
         for n_accounts, n in ((6000, n_worlds), (12_000, few), (24_000, few)):
             found = judge(n, False, n_accounts)

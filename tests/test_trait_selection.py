@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import trait_worlds
 from scipy.stats import binom
+from traits import select_world  # bench/traits.py
 
 from icp_lib import draws, logistic, rules, trait_levels, trait_selection
 from icp_lib.space import PLACEBOS
@@ -34,14 +35,6 @@ def selection(labelled, levels):
 @pytest.fixture(scope="module")
 def curve(labelled, levels, selection):
     return trait_selection.estimate_curve(labelled, levels, selection, n_draws=200)
-
-
-def select_world(seed: int, strength: float) -> set[str]:
-    """Return the attributes selected in one world of 1,500 accounts; the sixty cities cost too much time here."""
-    labelled = trait_worlds.build_labelled(seed, n=1500, strength=strength, rate=0.16)
-    traits = {name: how for name, how in trait_worlds.TRAITS.items() if name != "city"}
-    table = trait_selection.select_attributes(labelled, trait_worlds.build_levels(labelled, traits))
-    return set(table.loc[table["verdict"] == "selected", "attribute"])
 
 
 def test_planted_attributes_are_selected_and_no_others():
