@@ -180,7 +180,7 @@ def run(n_worlds: int) -> Iterator[list[str]]:
         truth = pd.concat(pool.map(estimate_truth, range(10_000, 10_000 + N_LARGE)), axis=1).mean(axis=1)
     yield ["", "| level | effect in very large worlds | mean estimate | intervals that hold it |", "|---|---|---|---|"]
     yield [
-        f"| {attribute}: {level} | {row.truth:+.4f} | {row.mean:+.4f} | {row.covered:.1%} (of {row.n:,}) |"
+        f"| {attribute}: {level} | {row['truth']:+.4f} | {row['mean']:+.4f} | {row['covered']:.1%} (of {row['n']:,.0f}) |"
         for (attribute, level), row in cover(covered, truth).iterrows()
     ]
 
