@@ -180,8 +180,8 @@ def run(n_worlds: int) -> Iterator[list[str]]:
         truth = pd.concat(pool.map(estimate_truth, range(10_000, 10_000 + N_LARGE)), axis=1).mean(axis=1)
     yield ["", "| level | effect in very large worlds | mean estimate | intervals that hold it |", "|---|---|---|---|"]
     yield [
-        f"| {attribute}: {level} | {row['truth']:+.4f} | {row['mean']:+.4f} | {row['covered']:.1%} (of {row['n']:,.0f}) |"
-        for (attribute, level), row in cover(covered, truth).iterrows()
+        f"| {attribute}: {level} | {at['truth']:+.4f} | {at['mean']:+.4f} | {at['covered']:.1%} (of {at['n']:,.0f}) |"
+        for (attribute, level), at in cover(covered, truth).iterrows()
     ]
 
 
