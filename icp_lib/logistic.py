@@ -273,9 +273,12 @@ def estimate_auc(scores, outcome, weights) -> np.ndarray:
     """
     scores, outcome, weights = np.asarray(scores, float), np.asarray(outcome, bool), np.asarray(weights)
     order = np.flatnonzero(~outcome)[np.argsort(scores[~outcome], kind="stable")]
-    others = np.zeros((len(order) + 1, weights.shape[1]))
-    np.cumsum(weights[order], axis=0, out=others[1:], dtype=float)
+    sides = [np.searchsorted(scores[order], scores[outcome], side) for side in ("left", "right")]
+    bounds = np.unique([0, len(order), *sides[0], *sides[1]])  # others are added up only where an event stands
+    others = np.zeros((len(bounds), weights.shape[1]))
+    if len(order):
+        np.cumsum(np.add.reduceat(weights[order], bounds[:-1], axis=0, dtype=float), axis=0, out=others[1:])
     events = weights[outcome].astype(float)
-    below = sum(others[np.searchsorted(scores[order], scores[outcome], side)] for side in ("left", "right")) / 2
+    below = sum(others[np.searchsorted(bounds, side)] for side in sides) / 2
     pairs = events.sum(axis=0) * others[-1]
     return np.divide((events * below).sum(axis=0), pairs, out=np.full(weights.shape[1], np.nan), where=pairs > 0)
