@@ -106,16 +106,15 @@ def estimate_attribution(
         if n >= min_customers:
             shares = _draw_shares(entries, mask, family, weights, len(channels))
             behind = _count_behind(entries, mask, len(channels))
-            parts, paid = [], None
-            if not key and in_time.any():
-                paid = _draw_shares(entries, of_spend, family, weights, len(channels)), _count_behind(
-                    entries, of_spend, len(channels)
-                )
+            parts, paid, paid_behind = [], shares, behind
+            if not key and len(costs):
+                paid = _draw_shares(entries, of_spend, family, weights, len(channels))
+                paid_behind = _count_behind(entries, of_spend, len(channels))
             for rule in [rule for rule in RULES if rule != W or _has_stages(known[mask])]:
                 parts.append(_estimate_shares(rule, channels, shares[rule], n, behind[rule]))
-                if paid:
-                    credited = np.nan_to_num(paid[0][rule] * bought)
-                    cost = _estimate_cost(credited, costs.reindex(channels), paid[1][rule])
+                if not key:
+                    credited = np.nan_to_num(paid[rule] * bought)
+                    cost = _estimate_cost(credited, costs.reindex(channels), paid_behind[rule])
                     parts[-1] = pd.concat([parts[-1], cost], axis=1)
             table = pd.concat(parts) if key else _add_unmet(pd.concat(parts), costs)
         tables.append(table.assign(segment_id=key, segment=name, n=n))

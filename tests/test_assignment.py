@@ -124,19 +124,24 @@ def test_an_account_is_taken_while_its_window_is_open():
     assert find_taken(listed, protocols, DAY + pd.Timedelta(days=10)) == {"A", "C"}
 
 
-@pytest.mark.parametrize(("expected", "mde", "is_warned"), [(0.2, 0.1, True), (0.2, 0.5, False)])
-def test_the_command_warns_where_the_accounts_are_too_few(company, tmp_path, capsys, expected, mde, is_warned):
-    """The numbers are those that the design gives for 30 accounts in each group."""
+def write_call(company, tmp_path, rules: str) -> list[str]:
+    """Write sixty shops with a protocol for them, and return the command that draws its arms."""
     rows = "".join(f"A{i},2024-01-01,Retail\n" for i in range(60))
     folder = company(accounts="account_id,created_at,industry\n" + rows)
     protocol = (
         "experiments:\n  - {id: letter, question: q, candidate: shops, arms: [letter, as_usual], control: as_usual,\n"
-        f"     assigned_on: 2026-03-02, mde: {mde}, max_share: 1.0, expected_rate: {expected},\n"
+        f"     assigned_on: 2026-03-02, max_share: 1.0, {rules},\n"
         "     primary: {metric: opportunity_rate, window_days: 90},\n"
         "     decision: {ship: a, stop: b, continue: c, cannot answer: d}}\n"
     )
     (folder / "experiments.yml").write_text(protocol, encoding="utf-8")
-    call = ["assign", "--experiment", "letter", "--data", str(folder), "--out", str(tmp_path / "out")]
+    return ["assign", "--experiment", "letter", "--data", str(folder), "--out", str(tmp_path / "out")]
+
+
+@pytest.mark.parametrize(("expected", "mde", "is_warned"), [(0.2, 0.1, True), (0.2, 0.5, False)])
+def test_the_command_warns_where_the_accounts_are_too_few(company, tmp_path, capsys, expected, mde, is_warned):
+    """The numbers are those that the design gives for 30 accounts in each group."""
+    call = write_call(company, tmp_path, f"mde: {mde}, expected_rate: {expected}")
     assert command.main(call) == 0
     said = capsys.readouterr().out
     assert ("WARNING: Letter for shops cannot answer with these accounts: " in said) == is_warned
@@ -145,16 +150,7 @@ def test_the_command_warns_where_the_accounts_are_too_few(company, tmp_path, cap
 
 
 def test_the_command_writes_a_list_once(company, tmp_path, capsys):
-    rows = "".join(f"A{i},2024-01-01,Retail\n" for i in range(60))
-    folder = company(accounts="account_id,created_at,industry\n" + rows)
-    protocol = (
-        "experiments:\n  - {id: letter, question: q, candidate: shops, arms: [letter, as_usual], control: as_usual,\n"
-        "     assigned_on: 2026-03-02, mde: 0.1, max_share: 1.0,\n"
-        "     primary: {metric: opportunity_rate, window_days: 90},\n"
-        "     decision: {ship: a, stop: b, continue: c, cannot answer: d}}\n"
-    )
-    (folder / "experiments.yml").write_text(protocol, encoding="utf-8")
-    call = ["assign", "--experiment", "letter", "--data", str(folder), "--out", str(tmp_path / "out")]
+    call = write_call(company, tmp_path, "mde: 0.1")
     assert command.main(call) == 0
     said = capsys.readouterr().out
     drawn = pd.read_csv(tmp_path / "out" / "assignments" / "letter.csv")

@@ -60,6 +60,15 @@ def test_a_new_channel_is_not_charged_for_the_years_before_it():
     assert equal.loc["Search", "share_rate"] == pytest.approx(224 / 248)  # the credit is of all customers followed
 
 
+def test_a_cost_without_a_customer_of_its_months_stays_and_says_so():
+    journeys, accounts = build_journeys(["Mail"] * 40, [True] * 40, "2022-03-01")
+    day = pd.Timestamp("2025-01-01")
+    spend = pd.DataFrame({"month": [day], "category": "media", "amount": 900.0, "channel": "Mail"})
+    found = estimate(journeys, accounts, spend=spend)
+    assert (found["cost"] == 900.0).all() and found["cost_per_customer"].isna().all()
+    assert (found["note"] == attribution.NONE_CREDITED).all()
+
+
 @pytest.fixture(scope="module")
 def twelve() -> pd.DataFrame:
     """Credit in a company of twelve accounts, eight of them customers."""
