@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from screenshots import WIDTHS, list_pages, set_screen
+from screenshots import WIDTHS, list_pages, open_page, set_screen
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -33,7 +33,7 @@ def opened(browser, page):
     for log in ("performance", "browser"):
         browser.get_log(log)
     set_screen(browser, WIDTHS["laptop"])
-    browser.get(page.as_uri())
+    open_page(browser, page)
     return browser
 
 
@@ -206,15 +206,14 @@ def test_a_search_leaves_the_rows_that_hold_the_words(opened, table):
 
 @every_notebook_page
 def test_long_tables_are_folded_on_screen_and_whole_on_paper(opened):
-    rows = "return [...document.querySelectorAll('.icp-table')].map((t) => visible('tbody tr', t).length)"
-    limits = "return [...document.querySelectorAll('.icp-table')].map((table) => Number(table.dataset.rows))"
-    counts = "return [...document.querySelectorAll('.icp-table')].map((table) => Number(table.dataset.n))"
-    every, limit = run(opened, counts), run(opened, limits)
-    if not every:
+    script = """return [...document.querySelectorAll('.icp-table')].map((table) =>
+        [Number(table.dataset.n), Number(table.dataset.rows), visible('tbody tr', table).length])"""
+    tables = run(opened, script)
+    if not tables:
         pytest.skip("this page has no table")
-    assert run(opened, rows) == [min(pair) for pair in zip(every, limit, strict=True)]
+    assert [shown for *_, shown in tables] == [min(n, limit) for n, limit, _ in tables]
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-    assert run(opened, rows) == every
+    assert [shown for *_, shown in run(opened, script)] == [n for n, *_ in tables]
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
@@ -315,7 +314,7 @@ def axe() -> str:
 @pytest.mark.parametrize(("screen", "theme"), [("laptop", "light"), ("laptop", "dark"), ("phone", "light")])
 def test_axe_finds_nothing(opened, page, axe, screen, theme):
     set_screen(opened, WIDTHS[screen], theme=theme)
-    opened.get(page.as_uri())
+    open_page(opened, page)
     opened.execute_script(axe)
     script = """const done = arguments[arguments.length - 1];
         axe.run(document, {resultTypes: ['violations']}).then((result) => done([result.passes.length,
