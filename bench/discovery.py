@@ -7,7 +7,7 @@ null worlds until 1,000 have offered a list: some hours on two cores)
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from multiprocessing import get_context
 
 import numpy as np
@@ -31,7 +31,7 @@ TRAITS = {
     "dispatch_method": Trait(), "web_shop": Trait(), "buyer_role": Trait(), "lead_source": Trait(),
 }  # fmt: skip
 NULLS = {True: "no truth", "late": "no truth; a level appears late, losses close slower"}
-BATCH, SMALLER = 40, 2000
+BATCH, ROUND, SMALLER = 40, 240, 2000
 #: First seed of the smaller worlds: no world has the draws of a larger one.
 OWN = 100_000
 POWER = (0.27, 0.30, 0.33, 0.36, 0.39)
@@ -100,13 +100,14 @@ def judge_space(
 
 
 def judge_lists(seeds: Sequence[int], null: bool | str) -> list[dict]:
-    """Return the held-out p-value of each of some smaller null worlds that offered a list."""
+    """Return the held-out p-value and intervals of each of some smaller null worlds that offered a list."""
     rows = []
     for here in build_spaces(seeds, null, n_accounts=SMALLER):
         offered = offer.list_offered(here, discovery.search_part(here, n_draws=N_DRAWS))
         if len(offered):
             checked = discovery.check_held_out(here, offer.find_members(here, offered), N_HELD_OUT)
-            rows.append({"holdout_p": checked.p_adjusted.min()})
+            intervals = [(n_won, lift.low, lift.high) for n_won, lift in zip(checked.n_won, checked.lift, strict=True)]
+            rows.append({"holdout_p": checked.p_adjusted.min(), **_cover_list(intervals, "holdout")})
     return rows
 
 
@@ -142,20 +143,24 @@ def _describe_list(here: space.Space, judged: pd.DataFrame) -> dict:
 
 def _cover_null(here: space.Space, judged: pd.DataFrame, first: int) -> dict:
     """How many intervals of lifts that are 1 hold 1: of the list in newer deals, and of one level in five."""
-    found = {f"{kind}_{size}": [] for kind in ("holdout", "level") for size in ("many", "few")}
-    for row in judged.itertuples():
-        _note_cover(found, "holdout", row.holdout_n_won, row.holdout_lift_low, row.holdout_lift_high)
-    units, ids = here.frames.units, here.accounts["account_id"].to_numpy()
-    for level in here.membership.T[first::LEVELS_STEP]:
-        inside = groups.find_units(units, ids[level])
-        lift = groups.estimate_units(units, inside)
-        _note_cover(found, "level", units.loc[inside, "has_won"].sum(), lift.low, lift.high)
-    return {f"{name}_{word}": n for name, held in found.items() for word, n in (("n", len(held)), ("in", sum(held)))}
+    listed = judged[["holdout_n_won", "holdout_lift_low", "holdout_lift_high"]].itertuples(index=False)
+    found, ids = _cover_list(listed, "holdout"), here.accounts["account_id"].to_numpy()
+    for kind, units in (("level", here.frames.units), ("newer", discovery.build_part(here, "held_out").units)):
+        inside = [groups.find_units(units, ids[level]) for level in here.membership.T[first::LEVELS_STEP]]
+        lifts = [groups.estimate_units(units, each) for each in inside]
+        n_won = [units.loc[each, "has_won"].sum() for each in inside]
+        found |= _cover_list(((n, lift.low, lift.high) for n, lift in zip(n_won, lifts, strict=True)), kind)
+    return found
 
 
-def _note_cover(found: dict, kind: str, n_won: float, low: float, high: float) -> None:
-    if n_won >= stats.MIN_WON and np.isfinite(low):
-        found[f"{kind}_{'many' if n_won >= 50 else 'few'}"].append(low <= 1 <= high)
+def _cover_list(intervals: Iterable[tuple[float, float, float]], kind: str) -> dict[str, int]:
+    """Count intervals (won, low, high) of lifts that are 1, and those that hold 1, with many won deals and with few."""
+    told = [each for each in intervals if each[0] >= stats.MIN_WON and np.isfinite(each[1])]
+    counts = {}
+    for size, is_many in (("many", True), ("few", False)):
+        held = [low <= 1 <= high for n_won, low, high in told if (n_won >= 50) == is_many]
+        counts |= {f"{kind}_{size}_n": len(held), f"{kind}_{size}_in": sum(held)}
+    return counts
 
 
 def _table(found: pd.DataFrame) -> list[str]:
@@ -167,11 +172,18 @@ def _table(found: pd.DataFrame) -> list[str]:
         ("any segment confirmed", worlds.share(found["is_confirmed"])),
         ("any segment promising", worlds.share(found["is_promising"])),
     ]
-    for kind, words in (("holdout", "held-out intervals"), ("level", "intervals of single levels")):
-        for size, n_won in (("many", "50 won or more"), ("few", "15 to 49 won")):
-            total, inside = found[f"{kind}_{size}_n"].sum(), found[f"{kind}_{size}_in"].sum()
-            lines.append((f"coverage of {words}, {n_won}", f"{inside / total:.1%} (of {total:,})" if total else "none"))
+    lines += _describe_cover(found, "holdout", "held-out intervals")
+    lines += _describe_cover(found, "newer", "held-out intervals of single levels")
+    lines += _describe_cover(found, "level", "intervals of single levels")
     return [f"| {words} | {share} |" for words, share in lines]
+
+
+def _describe_cover(found: pd.DataFrame, kind: str, words: str) -> list[tuple[str, str]]:
+    lines = []
+    for size, n_won in (("many", "50 won or more"), ("few", "15 to 49 won")):
+        total, inside = found[f"{kind}_{size}_n"].sum(), found[f"{kind}_{size}_in"].sum()
+        lines.append((f"coverage of {words}, {n_won}", f"{inside / total:.1%} (of {total:,})" if total else "none"))
+    return lines
 
 
 def run(n_worlds: int, n_lists: int) -> Iterator[list[str]]:
@@ -188,10 +200,10 @@ def run(n_worlds: int, n_lists: int) -> Iterator[list[str]]:
             found = spread(judge_worlds, range(n_worlds), null)
             head = ["", f"{n_worlds:,} worlds: {words}.", "", "| what | share |", "|---|---|"]
             yield head + _table(found)
-            lists = pd.concat([lists, found.loc[found["n_offered"] > 0, ["holdout_p"]]])
+            lists = pd.concat([lists, found[found["n_offered"] > 0]])
         while len(lists) < n_lists:
-            seeds, null = range(OWN + start, OWN + start + 5 * BATCH), list(NULLS)[start // (5 * BATCH) % 2]
-            lists, start = pd.concat([lists, spread(judge_lists, seeds, null)]), start + 5 * BATCH
+            seeds, null = range(OWN + start, OWN + start + ROUND), list(NULLS)[start // ROUND % 2]
+            lists, start = pd.concat([lists, spread(judge_lists, seeds, null)]), start + ROUND
         yield describe_lists(lists, start)
         yield describe_power({rate: spread(judge_worlds, range(max(10, n_worlds // 5)), False, rate) for rate in POWER})
 
@@ -215,10 +227,11 @@ def describe_planted(found: pd.DataFrame) -> list[str]:
 
 def describe_lists(lists: pd.DataFrame, n_worlds: int) -> list[str]:
     """Return the lines about the null worlds that offered a list."""
-    share = worlds.share(lists["holdout_p"] <= 0.05)
-    words = f"The null worlds above, and {n_worlds:,} of {SMALLER:,} accounts, until enough had offered a list."
+    lines = [("held-out p at most 0.05", worlds.share(lists["holdout_p"] <= 0.05))]
+    lines += _describe_cover(lists, "holdout", "held-out intervals")
+    words = f"The null worlds above and {n_worlds:,} of {SMALLER:,} accounts: those that offered a list."
     head = ["", words, "", "| what | share |", "|---|---|"]
-    return [*head, f"| held-out p at most 0.05, worlds that offered a list | {share} |"]
+    return [*head, *(f"| {words} | {share} |" for words, share in lines)]
 
 
 def describe_power(found: dict[float, pd.DataFrame]) -> list[str]:
