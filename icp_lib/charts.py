@@ -35,6 +35,8 @@ RC = {
     "hatch.linewidth": 0.8, "text.parse_math": False,
 }  # fmt: skip
 NOTE_SIZE, _LINE, _BELOW = 8.25, 11.0, 9.0
+#: Letters of a tick's name that find room at the right end of a narrow figure.
+_SHORT_TICK = 4
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,8 @@ def set_scale(axes, scale: tuple, column: str, metric: str | None) -> None:
     axes.set_xlim(low, high)
     names = [tick_name(tick, scale, column, metric) for tick in ticks]
     axes.set_xticks(ticks, names)
+    if axes.figure.get_figwidth() == NARROW_WIDTH and ticks[-1] == high and len(names[-1]) > _SHORT_TICK:
+        axes.get_xticklabels()[-1].set_horizontalalignment("right")  # no room beside the axis
 
 
 def wrap_name(name: str) -> list[str]:

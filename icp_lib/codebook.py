@@ -97,7 +97,7 @@ SETTINGS = {
     "traits": "Columns that describe a company; your list replaces the default. One that is known only after "
     "the sale is refused.",
     "traits.<column>.bins": "Lower edges of the levels: [1, 5, 21] is 1 to 4, 5 to 20, 21 or more.",
-    "traits.<column>.quantiles": "Or so many groups of about equal size; the older accounts set their edges.",
+    "traits.<column>.quantiles": "Or so many groups of about equal size among the older accounts with a deal.",
     "traits.<column>.kind": "How a column of your own is read; without it, a number if it has bins or quantiles, else "
     "text.",
     "relevant.types": "Opportunities of these types count; one without a type is new.",

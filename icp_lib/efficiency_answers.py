@@ -253,9 +253,9 @@ def list_limits(claims: pd.DataFrame) -> pd.DataFrame:
         "not supported": "a difference from the rest that luck could not give, in the next report's four quarters",
         "not enough data": f"{stats.MIN_WON} new customers in four quarters: then judged",
     }
-    renamed = {"estimate": "cac", "conf_low": "cac_low", "conf_high": "cac_high"}
+    renamed = {"estimate": "cac", "conf_low": "cac_low", "conf_high": "cac_high", "rest": "cac_rest"}
     table = claims.rename(columns=renamed).assign(would_change=claims["verdict"].map(words))
-    return table[["segment", "cac", "cac_low", "cac_high", "rest", "would_change", "verdict"]]
+    return table[["segment", "cac", "cac_low", "cac_high", "cac_rest", "would_change", "verdict"]]
 
 
 def pick_claims(claims: pd.DataFrame) -> pd.DataFrame:

@@ -282,7 +282,7 @@ def _counts(row: dict) -> str:
         if not is_missing(row.get(name))
     ]
     reach = row.get("reachable_accounts")
-    more = "" if is_missing(reach) else f" {format_value(reach, 'n')} more in reach."
+    more = "" if is_missing(reach) else f" {format_value(reach, 'n')} more still to win."
     return ", ".join(parts) + "." + more
 
 

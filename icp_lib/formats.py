@@ -23,7 +23,7 @@ _NAMES = {
     "segment": "Segment",
     "explained_by": "Explained by",
     "p_value": "Chance of luck",
-    "reachable_accounts": "Accounts in reach",
+    "n_matching": "Companies still to win",
     "stability_rate": "Found again in resamples",
     "conf_level": "Level",
     "holdout_p_adjusted": "Chance of luck, newer deals",

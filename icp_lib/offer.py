@@ -210,18 +210,21 @@ def _note(row, space: Space) -> str:
 def count_reachable(segment: Segment, space: Space, prospects: pd.DataFrame | None) -> tuple[int, str]:
     """Return how many companies of a segment could still be won, and for how many less is known than it asks.
 
-    These are accounts that are no customers, and prospects. A condition on what a list of companies does not know (the
-    buyer's role, before anybody called) is left out there.
+    These are accounts that are no customers, and prospects. What a list of companies does not know (the buyer's role,
+    before anybody called) is open: who may be of the segment is counted.
     """
+    free = pd.concat([space.accounts[~space.accounts["is_customer"]], space.untried])
+    listed = pd.DataFrame() if prospects is None else prospects
+    missing = segment.list_unknown(space.untried)
     total, n_open, unknown = 0, 0, set()
-    for companies in (space.accounts[~space.accounts["is_customer"]], space.untried, prospects):
-        if companies is not None and len(companies):
-            has = companies.columns[companies.notna().any()]
-            known = [rule for rule in segment.rules if rule["attribute"] in has]
-            n = int(Segment.of(*known).mask(companies).sum()) if known else 0
-            missing = {rule["attribute"].replace("_", " ") for rule in segment.rules if rule["attribute"] not in has}
-            total, n_open, unknown = total + n, n_open + n * bool(missing), unknown | (missing if n else set())
-    words = f"At most: of {n_open:,} of them the {' and '.join(sorted(unknown))} is not known" if unknown else ""
+    for companies, mask, names in (
+        (free, segment.mask_open(free, missing), missing),
+        (listed, segment.mask_prospects(listed), segment.list_unknown(listed)),
+    ):
+        is_open = mask & ~segment.mask_open(companies, [])
+        total, n_open = total + int(mask.sum()), n_open + int(is_open.sum())
+        unknown |= {name.replace("_", " ") for name in names if is_open.any()}
+    words = f"At most: of {n_open:,} of them the {' and '.join(sorted(unknown))} is not known" if n_open else ""
     return total, words
 
 

@@ -20,8 +20,6 @@ EVERYBODY = "All customers"
 MIN_ACCOUNTS = 30
 #: Below so many at the scarcest steps together, limits are those of a Poisson count.
 FEW = 20
-#: An attribute known of fewer of the accounts without a deal is known only by a deal.
-KNOWN = 0.1
 #: Days in which a lead must get further; contacts and leads younger than these are not counted.
 RESPONSE_DAYS, FOLLOWED_DAYS = 90, 365
 #: How far an account can come: as one contacted, and as a lead.
@@ -207,22 +205,13 @@ class _Group(NamedTuple):
 def _find_group(accounts: pd.DataFrame, prospects: pd.DataFrame, key: str, name: str, segment: Segment) -> _Group:
     """Find whom a segment's rules hold for, before and after a deal has told what is not known of others.
 
-    Rates taken from accounts whose buyer is known would be those of accounts that came as far as a deal. Prospects: a
-    condition on what the list does not know is left out, as in notebook 01.
+    Rates taken from accounts whose buyer is known would be those of accounts that came as far as a deal. What is known
+    of fewer than 10 % of the accounts without a deal is known only by one (`Segment.list_unknown`).
     """
-    without = accounts[accounts["n_opportunities"] == 0]
-    later = [
-        rule["attribute"]
-        for rule in segment.rules
-        if len(without) and without[rule["attribute"]].notna().mean() < KNOWN
-    ]
+    later = segment.list_unknown(accounts[accounts["n_opportunities"] == 0])
     alike = Segment.of(*(rule for rule in segment.rules if rule["attribute"] not in later)).mask(accounts)
-    exact = segment.mask(accounts)
-    has = set(prospects.columns[prospects.notna().any()]) if len(prospects) else set()
-    known = [rule for rule in segment.rules if rule["attribute"] in has]
-    n_prospects = int(Segment.of(*known).mask(prospects).sum()) if known or not segment.rules else 0
-    is_open = accounts[later].isna().any(axis=1).to_numpy() if later else np.zeros(len(accounts), bool)
-    return _Group(key, name, exact, alike, exact | (alike & is_open), n_prospects, later)
+    is_open, n_prospects = segment.mask_open(accounts, later), int(segment.mask_prospects(prospects).sum())
+    return _Group(key, name, segment.mask(accounts), alike, is_open, n_prospects, later)
 
 
 def _count_draws(steps: pd.DataFrame, family: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:

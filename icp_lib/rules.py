@@ -14,6 +14,8 @@ from icp_lib.checks import check_columns, check_in
 
 #: Filled in for more than the first share of accounts won, and among the others for less than the second of that.
 ONLY_WINNERS = (0.10, 0.10)
+#: An attribute known of fewer of the companies is not known of them.
+KNOWN = 0.1
 _UNNAMED = {
     "missing", "unknown", "n/a", "#n/a", "none", "null", "other", "others", "-", "?", "tbd", "(not set)", "not set",
     "not specified", "undefined", "miscellaneous",
@@ -73,6 +75,29 @@ class Segment:
         for rule in self.rules:
             mask &= _rule_mask(check_columns(accounts, [rule["attribute"]], "segment")[rule["attribute"]], rule)
         return mask
+
+    def list_unknown(self, companies: pd.DataFrame) -> list[str]:
+        """Return the attributes of the rules that are known of fewer than 10 % of some companies; of nobody, none."""
+        names = list(dict.fromkeys(rule["attribute"] for rule in self.rules))
+        known = companies.reindex(columns=names).notna().mean()
+        return [name for name in names if known[name] < KNOWN]
+
+    def mask_open(self, companies: pd.DataFrame, unknown: Sequence[str]) -> np.ndarray:
+        """Return which rows the rules hold for as far as is known, shape (n_companies,).
+
+        A rule on an attribute in `unknown` (`list_unknown`) holds also where that attribute is missing.
+        """
+        mask = np.ones(len(companies), bool)
+        for rule in self.rules:
+            values = companies.reindex(columns=[rule["attribute"]])[rule["attribute"]]
+            mask &= _rule_mask(values, rule) | (values.isna().to_numpy() & (rule["attribute"] in unknown))
+        return mask
+
+    def mask_prospects(self, prospects: pd.DataFrame) -> np.ndarray:
+        """Return which of a list of companies may be won for it (`mask_open`): none where all it asks is unknown."""
+        unknown = self.list_unknown(prospects)
+        is_known = not self.rules or {rule["attribute"] for rule in self.rules} > set(unknown)
+        return self.mask_open(prospects, unknown) & is_known
 
     def __str__(self) -> str:
         return self.name
@@ -219,7 +244,7 @@ def build_levels(accounts: pd.DataFrame, traits: dict[str, dict]) -> list[tuple[
     accounts : DataFrame
         The account table; quantiles are taken over its older part (`part` is found).
     traits : dict
-        Attribute -> {'bins': lower edges or None, 'quantiles': int or None, 'kind': ...}.
+        Attribute -> {'bins': lower edges or None, 'quantiles': int or None, 'kind': ...}, and 'edges' of `fix_edges`.
     """
     levels = []
     for attribute, how in traits.items():
@@ -231,7 +256,7 @@ def build_levels(accounts: pd.DataFrame, traits: dict[str, dict]) -> list[tuple[
             rules = [
                 (item, {"attribute": attribute, "op": "is", "value": item, **_list_mark(attribute)}) for item in items
             ]
-        elif pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        elif _is_number(values, how):
             rules = [
                 (level_label(low, high), {"attribute": attribute, "op": "between", "value": [low, high]})
                 for low, high in _bins(accounts, attribute, how)
@@ -255,11 +280,38 @@ def _bins(accounts: pd.DataFrame, attribute: str, how: dict) -> list[tuple[float
     """Intervals [low, high) that cover all values: the given edges, or quantiles rounded to two digits."""
     edges = how.get("bins")
     if not edges:
-        older = accounts.loc[accounts["part"] == "found", attribute].dropna()
-        older = older if len(older) else accounts[attribute].dropna()
-        shares = np.arange(1, how.get("quantiles") or 4) / (how.get("quantiles") or 4)
-        edges = sorted({float(f"{edge:.2g}") for edge in older.quantile(shares)})
+        edges = how.get("edges") or _find_edges(accounts, attribute, how)
         return list(zip([None, *edges], [*edges, None], strict=True))
     edges = [int(edge) if float(edge).is_integer() else edge for edge in edges]
     below = [(None, edges[0])] if (accounts[attribute] < edges[0]).any() else []
     return below + list(zip(edges, [*edges[1:], None], strict=True))
+
+
+def _find_edges(accounts: pd.DataFrame, attribute: str, how: dict) -> list[float]:
+    older = accounts.loc[accounts["part"] == "found", attribute].dropna()
+    older = older if len(older) else accounts[attribute].dropna()
+    shares = np.arange(1, how.get("quantiles") or 4) / (how.get("quantiles") or 4)
+    return sorted({float(f"{edge:.2g}") for edge in older.quantile(shares)})
+
+
+def fix_edges(accounts: pd.DataFrame, traits: dict[str, dict]) -> dict[str, dict]:
+    """Return the traits with the edges of groups of equal size (`edges`), so that all levels built later share them.
+
+    Parameters
+    ----------
+    accounts : DataFrame
+        Accounts that had a deal; their older part sets the edges.
+    traits : dict
+        As in `build_levels`.
+    """
+    fixed = {}
+    for name, how in traits.items():
+        is_cut = name in accounts and _is_number(accounts[name], how) and accounts[name].notna().any()
+        fixed[name] = how | ({"edges": _find_edges(accounts, name, how)} if is_cut and not how.get("bins") else {})
+    return fixed
+
+
+def _is_number(values: pd.Series, how: dict) -> bool:
+    return (
+        how.get("kind") != "list" and pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+    )

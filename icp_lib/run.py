@@ -18,6 +18,7 @@ import yaml
 from icp_lib import accounts as account_table
 from icp_lib import extract as extracts
 from icp_lib import journeys as touch_paths
+from icp_lib import rules
 from icp_lib.checks import DataError, hint
 from icp_lib.reading import escape_path
 from icp_lib.saved import check_name, read_table, write_table
@@ -209,10 +210,11 @@ class Run:
         tables = {name: self._engine.read_parquet(escape_path(self.extract.path(name))) for name in TABLES}
         return account_table.count_visible(tables, self.cutoff, **self._relevant)
 
-    @property
+    @cached_property
     def traits(self) -> dict[str, dict]:
-        """Attribute -> how it is cut into levels (bins, quantiles, kind), as declared in icp.yml."""
-        return {name: trait.model_dump() for name, trait in self.settings.traits.items()}
+        """Attribute -> how it is cut into levels, as declared in icp.yml; one set of edges for all pages."""
+        declared = {name: trait.model_dump() for name, trait in self.settings.traits.items()}
+        return rules.fix_edges(self.accounts[self.accounts["n_opportunities"] > 0], declared)
 
     @property
     def n_rows(self) -> dict[str, int]:

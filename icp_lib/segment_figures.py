@@ -97,7 +97,7 @@ def plot_map(
     x = f"found_{x}" if funnel and f"found_{x}" in segments else x
     up = segments["lift_found"] if funnel else segments["holdout_lift"].fillna(segments["lift_found"])
     rows, left_out = split_rows(segments.assign(up_lift=up), "up_lift", x)
-    what = {"reachable_accounts": "accounts in reach", "n_opportunities": "deals"}.get(x, "deals when found")
+    what = {"reachable_accounts": "companies still to win", "n_opportunities": "deals"}.get(x, "deals when found")
     if not rows:
         return missing_chart(name, needs, f"No segment has both a lift and a count of {what}.")
     finding = fill(rows[0], title) if title else _map_title(rows, x, what, funnel)

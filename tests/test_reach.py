@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats as distributions
 
-from icp_lib import reach
+from icp_lib import offer, reach
 from icp_lib.rules import Segment
 
 CUTOFF = pd.Timestamp("2026-10-01")
@@ -152,6 +154,20 @@ def test_what_only_a_deal_tells_does_not_choose_those_who_came_far():
     steps, accounts = draw_company(0, 4000)
     clerk = (accounts["buyer_role"] == "Clerk") | steps["is_customer"]
     assert found[0]["n_matching"] - found[0]["n_prospects"] == (~clerk).sum()
+
+
+def test_as_many_are_still_to_be_won_as_notebook_01_counts():
+    steps, accounts = draw_company(0)
+    rng, tried = np.random.default_rng(0), accounts["n_opportunities"] > 0
+    accounts["industry"] = rng.choice(["Retail", "Energy"], len(accounts))
+    accounts.loc[rng.random(len(accounts)) < 0.2, "buyer_role"] = None  # not even every deal tells
+    prospects = pd.DataFrame({"prospect_id": list("abc"), "industry": ["Retail", "Energy", None]})
+    known = accounts.assign(is_customer=steps["is_customer"])
+    here = SimpleNamespace(accounts=known[tried], untried=known[~tried])
+    pair = Segment.of(*OWNER.rules, {"attribute": "industry", "op": "is", "value": "Retail"})
+    segments = pd.DataFrame([OWNER.describe(), pair.describe()])
+    found = estimate(steps, accounts, segments, prospects, n_draws=2)["n_matching"].iloc[1:]
+    assert [offer.count_reachable(each, here, prospects)[0] for each in (OWNER, pair)] == found.tolist()
 
 
 def test_ranges_hold_the_truth_and_the_chance_of_the_target_comes_true():

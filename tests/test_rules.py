@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icp_lib.checks import DataError
-from icp_lib.rules import Segment, build_levels, level_label, split_list
+from icp_lib.rules import Segment, build_levels, fix_edges, level_label, split_list
 
 ACCOUNTS = pd.DataFrame(
     {
@@ -70,6 +70,18 @@ def test_quantiles_never_look_at_the_newer_part():
     newer = accounts.assign(size=accounts["size"].where(accounts["part"] == "found", 1e6))
     how = {"size": {"quantiles": 4}}
     assert [level for _, level, _ in build_levels(accounts, how)] == [level for _, level, _ in build_levels(newer, how)]
+
+
+def test_groups_of_equal_size_are_the_same_in_every_part_of_the_accounts():
+    accounts = pd.DataFrame({"size": np.arange(100.0), "name": "a", "part": "found"})
+    declared = {"size": {"quantiles": 4}, "name": {}, "unknown": {}}
+    traits = fix_edges(accounts, declared)
+    assert traits == declared | {"size": {"quantiles": 4, "edges": [25.0, 50.0, 74.0]}}
+    every, few = ([each for *_, each in build_levels(some, traits)] for some in (accounts, accounts.tail(30)))
+    assert every == few and every[0].rules[0]["value"] == [None, 25.0]
+    assert [each for *_, each in build_levels(accounts, {"size": {"quantiles": 4}, "name": {}})] == every
+    binned = {"size": {"bins": [50]}}
+    assert fix_edges(accounts, binned) == binned
 
 
 @given(st.lists(st.integers(0, 500), min_size=4, max_size=40), st.integers(2, 6))

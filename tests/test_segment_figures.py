@@ -60,7 +60,7 @@ def test_only_token_colours_and_real_text_in_both_drawings(segments):
 
 def test_the_prize_is_lift_times_accounts(segments):
     chart = segment_figures.plot_map(segments)
-    assert chart.title == "The largest prize is Food wholesalers, 1.3× the rest with 2,600 accounts in reach"
+    assert chart.title == "The largest prize is Food wholesalers, 1.3× the rest with 2,600 companies still to win"
     assert chart.alt.endswith("Lowest: Retailers, 0.60× with 400.")
     more = segments.assign(lift_found=1.1, reachable_accounts=[2600, 1200, 400, 90])
     assert segment_figures.plot_map(more).title.startswith("The highest lead is also the largest prize: Carriers, 2.7×")
@@ -138,7 +138,7 @@ def test_nothing_to_draw_is_said(segments):
     assert segment_figures.plot_map(nothing).title == "No segment was found, so there is nothing to compare."
     assert segment_figures.plot_overlap(nothing, nothing).title == "No segment was found, so none can overlap."
     chart = segment_figures.plot_map(segments.assign(reachable_accounts=np.nan))
-    assert chart.title == "No segment has both a lift and a count of accounts in reach." and chart.svg == ""
+    assert chart.title == "No segment has both a lift and a count of companies still to win." and chart.svg == ""
 
 
 def test_errors_say_what_to_do(segments):
