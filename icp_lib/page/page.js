@@ -192,6 +192,8 @@
     all(".menu").forEach(startMenu);
     all(".contents details").forEach(startContents);
     all(".icp-table").forEach(startTable);
+    const cut = all(".icp-table .scroll").filter((scroll) => scroll.scrollWidth > scroll.clientWidth);
+    cut.forEach((scroll) => scroll.parentElement.classList.add("many"));  // into the margin, where no note stands beside it
     all(".icp-term[aria-describedby]").forEach(startTerm);
     all(".glossary .opening .body").forEach(startGlossary);
   });
