@@ -18,7 +18,6 @@ TOO_FEW = "Fewer than two segments have enough new customers to be ranked."
 GIVEN = "Nothing had to be assumed about leads, lags or care."
 NOTHING = "There is no claim about what a segment costs."
 ANSWER = "**A new customer costs {cac} to win ({interval:cac})**, everything counted; {n} were won in four quarters."
-LAG = "Counted without the lag from spend to win it would be {cac_zero_lag}; all of it moved, {cac_all_lagged}."
 CREDIT = "{channel} gets {least_rate} to {most_rate} of the credit for customers, by rule: credit, not cause."
 PAID = "{segment}: paid back {payback_months} after the win ({interval:payback_months})."
 SENTENCES = {
