@@ -213,12 +213,13 @@ def count_reachable(segment: Segment, space: Space, prospects: pd.DataFrame | No
     These are accounts that are no customers, and prospects. What a list of companies does not know (the buyer's role,
     before anybody called) is open: who may be of the segment is counted.
     """
-    free = pd.concat([space.accounts[~space.accounts["is_customer"]], space.untried])
+    free, untried = space.accounts[~space.accounts["is_customer"]], space.untried
     listed = pd.DataFrame() if prospects is None else prospects
-    missing = segment.list_unknown(space.untried)
+    missing = segment.list_unknown(untried)
     total, n_open, unknown = 0, 0, set()
     for companies, mask, names in (
         (free, segment.mask_open(free, missing), missing),
+        (untried, segment.mask_open(untried, missing), missing),
         (listed, segment.mask_prospects(listed), segment.list_unknown(listed)),
     ):
         is_open = mask & ~segment.mask_open(companies, [])
