@@ -1,7 +1,7 @@
 """Does discovery tell truth from luck? Verdicts on planted and null worlds, with p-values and intervals.
 
 Run: python bench/discovery.py [worlds] [lists]   (default 1,000 worlds of about 5,000 opportunities each, and smaller
-null worlds until 1,000 have offered a list: some hours on two cores)
+null worlds until 1,000 have offered a list: more than an hour on two cores)
 """
 
 from __future__ import annotations

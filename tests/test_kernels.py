@@ -106,6 +106,11 @@ def wait_until(is_so) -> bool:
     return is_so()
 
 
+def heed_interrupts() -> None:
+    """Undo what a shell does to a job in the background: its children would not hear of SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_run_that_is_stopped_leaves_no_kernel_and_no_report(number, company, tmp_path):
     data = company("quarter: 2024-Q2\nmax_quarantined: 1")
@@ -113,12 +118,17 @@ def test_a_run_that_is_stopped_leaves_no_kernel_and_no_report(number, company, t
     own = tmp_path / "own temporary folder"
     own.mkdir()
     command = [sys.executable, "-m", "icp_lib", "report", "--data", str(data), "--out", str(tmp_path / "out")]
-    process = subprocess.Popen(command, env=os.environ | {"TMPDIR": str(own)}, stderr=subprocess.PIPE, text=True)
-    assert wait_until((tmp_path / "out" / "begun").exists)
-    kernels = psutil.Process(process.pid).children(recursive=True)
-    assert kernels
-    process.send_signal(number)
-    _, error = process.communicate(timeout=LIMIT)
+    process = subprocess.Popen(
+        command, env=os.environ | {"TMPDIR": str(own)}, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+    )
+    try:
+        assert wait_until((tmp_path / "out" / "begun").exists)
+        kernels = psutil.Process(process.pid).children(recursive=True)
+        assert kernels
+        process.send_signal(number)
+        _, error = process.communicate(timeout=LIMIT)
+    finally:
+        process.kill()
     assert process.returncode == (-number if number == signal.SIGKILL else 128 + number)
     assert wait_until(lambda: not any(kernel.is_running() for kernel in kernels))
     assert not (tmp_path / "out" / "2024-Q2").exists()
