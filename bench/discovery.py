@@ -194,7 +194,8 @@ def run(n_worlds: int, n_lists: int) -> Iterator[list[str]]:
             batches = [(seeds[start : start + BATCH], *options) for start in range(0, len(seeds), BATCH)]
             return pd.DataFrame([row for rows in pool.starmap(call, batches, chunksize=1) for row in rows])
 
-        yield describe_planted(spread(judge_worlds, range(n_worlds)))
+        planted = spread(judge_worlds, range(n_worlds))
+        yield describe_planted(planted)
         lists, start = pd.DataFrame(), 0
         for null, words in NULLS.items():
             found = spread(judge_worlds, range(n_worlds), null)
@@ -205,7 +206,9 @@ def run(n_worlds: int, n_lists: int) -> Iterator[list[str]]:
             seeds, null = range(OWN + start, OWN + start + ROUND), list(NULLS)[start // ROUND % 2]
             lists, start = pd.concat([lists, spread(judge_lists, seeds, null)]), start + ROUND
         yield describe_lists(lists, start)
-        yield describe_power({rate: spread(judge_worlds, range(max(10, n_worlds // 5)), False, rate) for rate in POWER})
+        few = range(max(10, n_worlds // 5))
+        weaker = {rate: spread(judge_worlds, few, False, rate) for rate in POWER}
+        yield describe_power(weaker | {TRUTH["segments"][0]["win_rate"]: planted})
 
 
 def describe_planted(found: pd.DataFrame) -> list[str]:
@@ -235,9 +238,8 @@ def describe_lists(lists: pd.DataFrame, n_worlds: int) -> list[str]:
 
 
 def describe_power(found: dict[float, pd.DataFrame]) -> list[str]:
-    """Return the lines about weaker truths."""
-    lines = ["", f"Power: {len(next(iter(found.values()))):,} worlds each.", ""]
-    lines += ["| win rate of the planted segment | confirmed |", "|---|---|"]
+    """Return the lines about weaker truths, and the planted one."""
+    lines = ["", "Power.", "", "| win rate of the planted segment | confirmed |", "|---|---|"]
     return lines + [f"| {rate:.2f} | {worlds.share(each['planted_confirmed'])} |" for rate, each in found.items()]
 
 
