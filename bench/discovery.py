@@ -232,7 +232,7 @@ def describe_lists(lists: pd.DataFrame, n_worlds: int) -> list[str]:
     """Return the lines about the null worlds that offered a list."""
     lines = [("held-out p at most 0.05", worlds.share(lists["holdout_p"] <= 0.05))]
     lines += _describe_cover(lists, "holdout", "held-out intervals")
-    words = f"The null worlds above and {n_worlds:,} of {SMALLER:,} accounts: those that offered a list."
+    words = f"Lists offered in null worlds: those above, and {n_worlds:,} worlds of {SMALLER:,} accounts."
     head = ["", words, "", "| what | share |", "|---|---|"]
     return [*head, *(f"| {words} | {share} |" for words, share in lines)]
 

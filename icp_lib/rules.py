@@ -14,8 +14,8 @@ from icp_lib.checks import check_columns, check_in
 
 #: Filled in for more than the first share of accounts won, and among the others for less than the second of that.
 ONLY_WINNERS = (0.10, 0.10)
-#: An attribute known of fewer of the companies is not known of them.
-KNOWN = 0.1
+#: What is known of a smaller share of some companies is not known of them.
+_KNOWN = 0.1
 _UNNAMED = {
     "missing", "unknown", "n/a", "#n/a", "none", "null", "other", "others", "-", "?", "tbd", "(not set)", "not set",
     "not specified", "undefined", "miscellaneous",
@@ -80,7 +80,7 @@ class Segment:
         """Return the attributes of the rules that are known of fewer than 10 % of some companies; of nobody, none."""
         names = list(dict.fromkeys(rule["attribute"] for rule in self.rules))
         known = companies.reindex(columns=names).notna().mean()
-        return [name for name in names if known[name] < KNOWN]
+        return [name for name in names if known[name] < _KNOWN]
 
     def mask_open(self, companies: pd.DataFrame, unknown: Sequence[str]) -> np.ndarray:
         """Return which rows the rules hold for as far as is known, shape (n_companies,).
@@ -242,12 +242,12 @@ def build_levels(accounts: pd.DataFrame, traits: dict[str, dict]) -> list[tuple[
     Parameters
     ----------
     accounts : DataFrame
-        The account table; quantiles are taken over its older part (`part` is found).
+        The account table.
     traits : dict
         Attribute -> {'bins': lower edges or None, 'quantiles': int or None, 'kind': ...}, and 'edges' of `fix_edges`.
     """
     levels = []
-    for attribute, how in traits.items():
+    for attribute, how in fix_edges(accounts, traits).items():
         if attribute not in accounts.columns or accounts[attribute].isna().all():
             continue
         values = accounts[attribute]
@@ -259,7 +259,7 @@ def build_levels(accounts: pd.DataFrame, traits: dict[str, dict]) -> list[tuple[
         elif _is_number(values, how):
             rules = [
                 (level_label(low, high), {"attribute": attribute, "op": "between", "value": [low, high]})
-                for low, high in _bins(accounts, attribute, how)
+                for low, high in _bins(values, how)
             ]
         else:
             rules = [
@@ -276,39 +276,35 @@ def _list_mark(attribute: str) -> dict:
     return {} if attribute == "technologies" else {"of_list": True}
 
 
-def _bins(accounts: pd.DataFrame, attribute: str, how: dict) -> list[tuple[float | None, float | None]]:
-    """Intervals [low, high) that cover all values: the given edges, or quantiles rounded to two digits."""
-    edges = how.get("bins")
-    if not edges:
-        edges = how.get("edges") or _find_edges(accounts, attribute, how)
-        return list(zip([None, *edges], [*edges, None], strict=True))
-    edges = [int(edge) if float(edge).is_integer() else edge for edge in edges]
-    below = [(None, edges[0])] if (accounts[attribute] < edges[0]).any() else []
-    return below + list(zip(edges, [*edges[1:], None], strict=True))
-
-
-def _find_edges(accounts: pd.DataFrame, attribute: str, how: dict) -> list[float]:
-    older = accounts.loc[accounts["part"] == "found", attribute].dropna()
-    older = older if len(older) else accounts[attribute].dropna()
-    shares = np.arange(1, how.get("quantiles") or 4) / (how.get("quantiles") or 4)
-    return sorted({float(f"{edge:.2g}") for edge in older.quantile(shares)})
-
-
 def fix_edges(accounts: pd.DataFrame, traits: dict[str, dict]) -> dict[str, dict]:
     """Return the traits with the edges of groups of equal size (`edges`), so that all levels built later share them.
 
     Parameters
     ----------
     accounts : DataFrame
-        Accounts that had a deal; their older part sets the edges.
+        Their older part (`part` is found) sets the edges: quantiles rounded to two digits.
     traits : dict
-        As in `build_levels`.
+        As in `build_levels`; edges that are there stay.
     """
     fixed = {}
     for name, how in traits.items():
-        is_cut = name in accounts and _is_number(accounts[name], how) and accounts[name].notna().any()
-        fixed[name] = how | ({"edges": _find_edges(accounts, name, how)} if is_cut and not how.get("bins") else {})
+        fixed[name] = how
+        if name not in accounts or how.get("bins") or how.get("edges") or not _is_number(accounts[name], how):
+            continue
+        values, n = accounts[name].dropna(), how.get("quantiles") or 4
+        older = accounts.loc[accounts["part"] == "found", name].dropna()
+        cut = (older if len(older) else values).quantile(np.arange(1, n) / n).dropna()
+        fixed[name] = how | {"edges": sorted({float(f"{edge:.2g}") for edge in cut})}
     return fixed
+
+
+def _bins(values: pd.Series, how: dict) -> list[tuple[float | None, float | None]]:
+    """Intervals [low, high) that cover all values."""
+    if not how.get("bins"):
+        return list(zip([None, *how["edges"]], [*how["edges"], None], strict=True))
+    edges = [int(edge) if float(edge).is_integer() else edge for edge in how["bins"]]
+    below = [(None, edges[0])] if (values < edges[0]).any() else []
+    return below + list(zip(edges, [*edges[1:], None], strict=True))
 
 
 def _is_number(values: pd.Series, how: dict) -> bool:

@@ -48,12 +48,12 @@ def set_screen(driver, width: int, height: int = 900, theme: str = "light") -> N
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
 
-def open_page(driver, page: Path) -> None:
+def open_page(driver, url: str) -> None:
     """Open a page and wait until it, and no longer the one before it, is whole."""
     from selenium.webdriver.support.ui import WebDriverWait
 
     driver.execute_script("window.isOld = true")
-    driver.get(page.as_uri())
+    driver.get(url)
     is_whole = "return !window.isOld && document.readyState === 'complete'"
     WebDriverWait(driver, 60).until(lambda driver: driver.execute_script(is_whole))
 
@@ -93,7 +93,7 @@ def main() -> None:
             name = page.stem if page.parent == arguments.report.resolve() else "quarters"
             for screen, theme in MODES:
                 set_screen(driver, WIDTHS[screen], theme=theme)
-                open_page(driver, page)
+                open_page(driver, page.as_uri())
                 path = arguments.out / f"{name}-{screen}-{theme}.png"
                 save_screenshot(driver, path)
                 print(path)

@@ -33,7 +33,7 @@ def opened(browser, page):
     for log in ("performance", "browser"):
         browser.get_log(log)
     set_screen(browser, WIDTHS["laptop"])
-    open_page(browser, page)
+    open_page(browser, page.as_uri())
     return browser
 
 
@@ -217,6 +217,13 @@ def test_long_tables_are_folded_on_screen_and_whole_on_paper(opened):
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
+@every_notebook_page
+def test_a_table_is_cut_only_where_no_margin_is_left(opened):
+    cut = """return [...document.querySelectorAll('.part:not(.noted) .icp-table .scroll')].filter((scroll) =>
+        scroll.scrollWidth > scroll.clientWidth && scroll.clientWidth < 900).map((scroll) => scroll.ariaLabel)"""
+    assert run(opened, cut) == []
+
+
 @every_screen_page
 def test_paper_has_no_controls_and_every_fold_open(opened):
     closed = "return document.querySelectorAll('details:not([open], .menu, .icp-code)').length"
@@ -314,7 +321,7 @@ def axe() -> str:
 @pytest.mark.parametrize(("screen", "theme"), [("laptop", "light"), ("laptop", "dark"), ("phone", "light")])
 def test_axe_finds_nothing(opened, page, axe, screen, theme):
     set_screen(opened, WIDTHS[screen], theme=theme)
-    open_page(opened, page)
+    open_page(opened, page.as_uri())
     opened.execute_script(axe)
     script = """const done = arguments[arguments.length - 1];
         axe.run(document, {resultTypes: ['violations']}).then((result) => done([result.passes.length,

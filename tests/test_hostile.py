@@ -22,7 +22,7 @@ import pytest
 import yaml
 from hostile import COMPANY, HOSTILE, OWN, PEOPLE, PICTURE, SCRIPT, TURNED, Markup, squeeze
 from matplotlib.figure import Figure
-from screenshots import WIDTHS, list_pages, set_screen
+from screenshots import WIDTHS, list_pages, open_page, set_screen
 
 from icp_lib import approval, charts, execution, publish, segments, svg, timeline
 from icp_lib.checks import DataError
@@ -233,11 +233,11 @@ def watched(browser):
     browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", done)
 
 
-def open_page(driver, path: Path, hash_: str = "") -> None:
+def open_afresh(driver, path: Path, hash_: str = "") -> None:
     for log in ("performance", "browser"):
         driver.get_log(log)
     driver.get("about:blank")
-    driver.get(path.as_uri() + hash_)
+    open_page(driver, path.as_uri() + hash_)
 
 
 def check_quiet(driver, path: Path) -> None:
@@ -259,7 +259,7 @@ def read_words(driver) -> str:
 
 def test_every_page_opens_without_running_anything(watched, report, offered):
     for path in list_pages(report):
-        open_page(watched, path)
+        open_afresh(watched, path)
         check_quiet(watched, path)
         text = read_words(watched)
         assert squeeze(COMPANY) in text, path.name
@@ -270,14 +270,14 @@ def test_every_page_opens_without_running_anything(watched, report, offered):
 def test_no_word_makes_a_page_wider_than_the_screen(watched, report, screen):
     set_screen(watched, WIDTHS[screen])
     for path in list_pages(report):
-        open_page(watched, path)
+        open_afresh(watched, path)
         assert watched.execute_script("return document.documentElement.scrollWidth") <= WIDTHS[screen] + 1, path.name
 
 
 def test_the_controls_of_a_page_run_nothing(watched, report, tables):
     """Sort by every column, unfold, search for an attack, open every definition, show the code."""
     for path in list_pages(report):
-        open_page(watched, path)
+        open_afresh(watched, path)
         watched.execute_script(
             """document.querySelectorAll(".icp-more").forEach((each) => each.click());
             document.querySelectorAll(".icp-sort").forEach((each) => { each.click(); each.click(); });
@@ -300,7 +300,7 @@ def test_the_controls_of_a_page_run_nothing(watched, report, tables):
 
 
 def test_a_search_for_a_hostile_level_finds_its_row(watched, report):
-    open_page(watched, report / "01_segment_discovery.html")
+    open_afresh(watched, report / "01_segment_discovery.html")
     script = """const table = document.querySelector('.icp-table[data-name="segment_levels"]');
         const field = table.querySelector("input[type=search]");
         field.value = arguments[0]; field.dispatchEvent(new Event("input"));
@@ -311,7 +311,7 @@ def test_a_search_for_a_hostile_level_finds_its_row(watched, report):
 
 def test_the_explorer_shows_hostile_names_and_runs_nothing(watched, report, offered):
     path = report / "index.html"
-    open_page(watched, path)
+    open_afresh(watched, path)
     data = json.loads(watched.execute_script("return document.getElementById('icp-segments').textContent"))
     shown = watched.execute_script(
         """const shown = new Set();
@@ -335,7 +335,7 @@ def test_the_explorer_shows_hostile_names_and_runs_nothing(watched, report, offe
 def test_an_address_with_an_attack_in_it_runs_nothing(watched, report, level):
     path = report / "index.html"
     hash_ = "&".join(f"{name}={quote(level)}" for name in ("only.industry", "only.buyer_role", "segment", "verdict"))
-    open_page(watched, path, f"#{hash_}&weights={quote(level)}")
+    open_afresh(watched, path, f"#{hash_}&weights={quote(level)}")
     check_quiet(watched, path)
 
 
@@ -347,7 +347,7 @@ DOWNLOAD = """const done = arguments[arguments.length - 1], make = URL.createObj
 
 
 def test_a_download_made_by_the_page_is_as_safe_as_the_file(watched, report):
-    open_page(watched, report / f"{OWN}.html")
+    open_afresh(watched, report / f"{OWN}.html")
     text = watched.execute_async_script(DOWNLOAD).removeprefix("\ufeff")
     head, *rows = csv.reader(text.strip().split("\r\n"))
     assert [row[1] for row in rows] == [safe_cell(" ".join(each.translate(TURNING).split())) for each in HOSTILE]
@@ -355,7 +355,7 @@ def test_a_download_made_by_the_page_is_as_safe_as_the_file(watched, report):
 
 
 def test_saved_tables_are_downloaded_as_files(watched, report):
-    open_page(watched, report / "01_segment_discovery.html")
+    open_afresh(watched, report / "01_segment_discovery.html")
     script = "return [...document.querySelectorAll('a.icp-csv')].map((link) => link.getAttribute('href'))"
     links = watched.execute_script(script)
     assert links and all((report / link).is_file() for link in links)
