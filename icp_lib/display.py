@@ -67,19 +67,25 @@ def shared_note(frame) -> str:
     return "" if is_missing(note) else str(note)
 
 
-def _scales(rows: list[dict], bar: str, low: str | None, high: str | None) -> dict[str, tuple]:
-    """Return one scale for each kind of number in the bar's column; a far upper end does not stretch it."""
-    by_kind: dict[str, list] = {}
+def _scale_of(row: dict, bar: str) -> tuple[str, str | None]:
+    """Return the format of a row's bar, and the metric where it has a scale of its own: shares and ratios share one."""
+    kind = format_of(bar, row.get("metric"))
+    return kind, None if bar != "estimate" or kind in ("ratio", "rate", "points") else row.get("metric")
+
+
+def _scales(rows: list[dict], bar: str, low: str | None, high: str | None) -> dict[tuple, tuple]:
+    """Return the scales of the bar's column (`_scale_of`); a far upper end does not stretch one."""
+    by_kind: dict[tuple, list] = {}
     for row in rows:
-        values = by_kind.setdefault(format_of(bar, row.get("metric")), [])
+        values = by_kind.setdefault(_scale_of(row, bar), [])
         values += [row.get(name) for name in (bar, low, "rest", "comparison", f"{bar}_found") if name]
         values.append((row.get(high), row.get(bar)) if high else None)
     scales = {}
-    for kind, values in by_kind.items():
+    for key, values in by_kind.items():
         numbers = [v for v in values if isinstance(v, (int, float)) and not is_missing(v) and math.isfinite(v)]
         largest = max(map(abs, numbers), default=1.0)
         tops = [v[0] for v in values if isinstance(v, tuple) and not is_missing(v[0])]
-        scales[kind] = nice_scale([*numbers, *(top for top in tops if top <= 2 * largest)], kind)
+        scales[key] = nice_scale([*numbers, *(top for top in tops if top <= 2 * largest)], key[0])
     return scales
 
 
@@ -136,13 +142,15 @@ def _bar_cell(row: dict, bar: str, ends: tuple, scales: dict) -> str:
         return f'<td class="bar">{progress_bar(*progress)}</td>'
     rest = next((row[name] for name in ("rest", "comparison") if isinstance(row.get(name), (int, float))), None)
     found = row.get("estimate_found" if bar == "estimate" else f"{bar}_found")
-    kind = format_of(bar, row.get("metric"))
-    rest = 1.0 if rest is None and kind == "ratio" else rest
+    key = _scale_of(row, bar)
+    rest = 1.0 if rest is None and key[0] == "ratio" else rest
+    if not is_missing(row[bar]) and all(map(is_missing, (rest, *map(row.get, ends)))):
+        return '<td class="bar"></td>'  # a dot alone says nothing
     drawn = range_bar(
         row[bar],
         *(row.get(end) for end in ends),
         bar,
-        scales[kind],
+        scales[key],
         "untested" if is_missing(row.get("verdict")) else row["verdict"],
         rest,
         found,

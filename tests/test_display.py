@@ -295,6 +295,15 @@ def test_scale_leaves_a_far_end_out_and_draws_an_arrow():
     assert marks.nice_scale([0.3, 2.7], "ratio")[:2] == (0.25, 4.0)
 
 
+def test_amounts_of_two_metrics_do_not_share_a_scale_and_a_value_beside_nothing_is_not_drawn():
+    rows = {"metric": ["margin_per_day", "cac", "reachable_accounts"], "estimate": [34.0, 2300.0, 995.0],
+            "conf_low": [22.0, 2000.0, np.nan], "conf_high": [54.0, 2600.0, np.nan]}  # fmt: skip
+    frame = pd.DataFrame(rows).assign(rest=[14.0, 5470.0, np.nan])
+    together, alone = (Tags(display.show(part, bar="estimate").html) for part in (frame, frame[:1]))
+    dots = [[dot["x"] for dot in tags.find("svg", **{"class": "dot"})] for tags in (together, alone)]
+    assert len(dots[0]) == 2 and dots[0][:1] == dots[1]
+
+
 def test_a_note_of_all_rows_is_said_once_in_the_caption(segments):
     shown = display.show(segments.assign(note="One trait at a time."), "Segments")
     assert (
