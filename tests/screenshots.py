@@ -49,13 +49,15 @@ def set_screen(driver, width: int, height: int = 900, theme: str = "light") -> N
 
 
 def open_page(driver, url: str) -> None:
-    """Open a page and wait until it, and no longer the one before it, is whole."""
+    """Open a page afresh and wait until it, and no longer the one before it, is whole."""
     from selenium.webdriver.support.ui import WebDriverWait
 
     driver.execute_script("window.isOld = true")
+    driver.get("about:blank")  # where only the #part differs, the browser would stay on the page
     driver.get(url)
-    is_whole = "return !window.isOld && document.readyState === 'complete'"
-    WebDriverWait(driver, 60).until(lambda driver: driver.execute_script(is_whole))
+    is_there = "!window.isOld && location.pathname === new URL(arguments[0]).pathname"
+    is_whole = f"return {is_there} && document.readyState === 'complete'"
+    WebDriverWait(driver, 60).until(lambda driver: driver.execute_script(is_whole, url))
 
 
 def list_pages(report: Path) -> list[Path]:

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from screenshots import WIDTHS, set_screen
+from screenshots import WIDTHS, open_page, set_screen
 from test_display import EVIL, Tags
 from test_pages import CONTEXT
 
@@ -271,10 +271,9 @@ def opened(browser, tmp_path):
     def open_at(width: int = WIDTHS["laptop"], address: str = "", html: str | None = None):
         path = tmp_path / "index.html"
         path.write_text(html or render_all(), encoding="utf-8")
-        browser.get("about:blank")
         browser.get_log("browser")
         set_screen(browser, width)
-        browser.get(path.as_uri() + address)
+        open_page(browser, path.as_uri() + address)
         return browser
 
     return open_at

@@ -236,7 +236,6 @@ def watched(browser):
 def open_afresh(driver, path: Path, hash_: str = "") -> None:
     for log in ("performance", "browser"):
         driver.get_log(log)
-    driver.get("about:blank")
     open_page(driver, path.as_uri() + hash_)
 
 

@@ -7,6 +7,7 @@ import re
 
 import pandas as pd
 import pytest
+from screenshots import open_page
 from test_display import EVIL, Tags
 from test_front import ACTIONS, CLAIMS, FRONT, HEADLINE, PROFILE, employees, industry, words_of
 
@@ -108,7 +109,7 @@ def sheet(browser, tmp_path):
         path = tmp_path / "wall.html"
         path.write_text(render_wall(*arguments), encoding="utf-8")
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-        browser.get(path.as_uri())
+        open_page(browser, path.as_uri())
         return browser
 
     return show
