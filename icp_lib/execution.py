@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -16,6 +17,9 @@ from icp_lib.failing import Course, mark_failure
 from icp_lib.kernels import START_SECONDS, Kernels, open_kernels
 from icp_lib.run import REPOSITORY, Run
 from icp_lib.schemas import NEEDS
+
+# jsonschema, which checks notebooks, would compile the grammar of web addresses: seconds, for what no notebook holds
+sys.modules.setdefault("rfc3987_syntax", None)
 
 STOCK = REPOSITORY / "notebooks"
 #: Minutes that one notebook may take.
@@ -206,6 +210,7 @@ def _execute_cells(source: Path, target: Path, parameters: dict[str, str], kerne
             start_timeout=START_SECONDS,
             iopub_timeout=60,
             km=kernel,
+            request_save_on_cell_execute=False,  # at every cell it would check and write the whole notebook again
             timeout_func=lambda cell: max(1.0, course.began + 60 * LIMIT_MINUTES - time.monotonic()),
             **course.hooks,
         )

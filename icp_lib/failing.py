@@ -147,19 +147,20 @@ def _tags(cell) -> list[str]:
 
 
 def mark_failure(path: Path, course: Course, stopped: str = "") -> None:
-    """Write into an executed notebook what is missing, once a section.
+    """Write a notebook as far as it came, with what is missing, once a section.
 
     Parameters
     ----------
     path : Path
-        The notebook as papermill left it; papermill's own marks are taken out.
+        Where it goes.
     course : Course
+        Papermill's own marks are taken out of its notebook.
     stopped : str
         Why its kernel ended before the notebook did, in words; then no cell after that ran.
     """
     import nbformat
 
-    notebook = nbformat.read(path, as_version=4)
+    notebook = course.notebook
     notebook.cells = [cell for cell in notebook.cells if "papermill-error-cell-tag" not in _tags(cell)]
     if stopped and not course.errors:
         error = nbformat.v4.new_output("error", ename="DataError", evalue=stopped, traceback=[stopped])

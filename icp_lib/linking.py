@@ -33,11 +33,10 @@ def named_test_sql(cell: str, words: Sequence[str]) -> str:
     if not words:
         return "false"
     gap, end = r"[^\p{L}]*", r"([^\p{L}\p{N}].*)?"
-    patterns = []
-    for word in words:
-        parts = [re.escape(part) for part in word.lower().split()]
-        tail = f"{gap}(({NOUNS}){gap})?" if len(parts) == 1 else end
-        patterns.append(r"[^\p{L}\p{N}]+".join(parts) + tail)
+    parts = [[re.escape(part) for part in word.lower().split()] for word in words]
+    single = "|".join(each[0] for each in parts if len(each) == 1)
+    patterns = [rf"({single}){gap}(({NOUNS}){gap})?"] if single else []
+    patterns += [r"[^\p{L}\p{N}]+".join(each) + end for each in parts if len(each) > 1]
     pattern = f"{gap}({'|'.join(patterns)})"
     return f"coalesce(regexp_full_match({fold_name(cell)}, {quote(pattern)}), false)"
 
@@ -61,8 +60,9 @@ def mark_rows(con, table: str, words: Sequence[str]) -> dict[str, str]:
     has = {row[0] for row in con.execute(f"DESCRIBE text_{table}").fetchall()}
     marks = {name: name for name in sorted(has) if name.startswith("_other_")}
     if table == "accounts":
-        name = "_name" if "_name" in has else "CAST(NULL AS VARCHAR)"
-        return marks | {"_name": name, "_test_name": named_test_sql(name, words)}
+        if "_name" in has:
+            return marks | {"_name": "_name", "_test_name": named_test_sql("_name", words)}
+        return marks | {"_name": "CAST(NULL AS VARCHAR)", "_test_name": "false"}
     if "_name" in has:
         _join_by_name(con, table)
         marks["_joined"] = "_joined"

@@ -41,7 +41,7 @@ OWN = {
         *("## Kept?", "kept = 'Kept whole'", "print(kept)", save("kept")),
     ),
     "05_fit_and_lead_scoring": ("## Dies?", save("early"), "import os\n\nos._exit(1)", "## Later?", "1"),
-    "06_icp_ab_test": ("## Ends?", "while True:\n    pass"),
+    "06_icp_ab_test": ("## Ends?", "import time\n\nwhile True:\n    time.sleep(0.01)"),
     "07_icp_profile": ("run.table('segments').shape",),
     "08_ours": ("sorted(path.stem for path in (run.work / 'tables').glob('*_after.csv'))",),
 }
