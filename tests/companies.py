@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import nbformat
 import numpy as np
 import pandas as pd
 
@@ -14,13 +11,10 @@ CUTOFF = pd.Timestamp("2026-10-01")
 Frames = tuple[pd.DataFrame, pd.DataFrame]
 
 
-def leave_out(folder: Path, *names: str) -> None:
-    """Put a title alone in the place of each of these stock notebooks of a company: pages that a test does not need."""
-    (folder / "notebooks").mkdir(exist_ok=True)
-    notebook = nbformat.read(execution.STOCK / "00_data_check.ipynb", as_version=4)
-    for name in names:
-        notebook.cells = [nbformat.v4.new_markdown_cell(f"# {name[:2]} · Left out: who needs it?"), notebook.cells[1]]
-        nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
+def leave_out(monkeypatch, *names: str) -> None:
+    """Run no notebook of these names: pages that a test does not need, each a kernel."""
+    find = execution.find_notebooks
+    monkeypatch.setattr(execution, "find_notebooks", lambda data: [p for p in find(data) if p.stem not in names])
 
 
 def build_frames(traits: dict, deals: pd.DataFrame) -> Frames:

@@ -22,7 +22,7 @@ DTYPES = {
     "text": "str",
     "list": "str",
 }
-SLOW = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+SLOW = settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 
 accounts_drawn = st.lists(
     st.fixed_dictionaries(

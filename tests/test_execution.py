@@ -13,7 +13,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from icp_lib import __main__ as command
-from icp_lib import execution
+from icp_lib import execution, kernels
 from icp_lib.checks import DataError
 
 PARAMETERS = 'quarter: str = "2026-Q3"\ndata: str = "data/demo"\nout: str = "reports"'
@@ -78,6 +78,7 @@ def broken(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(execution, "LIMIT_MINUTES", 0.5)  # only the endless loop comes near it
         patch.setattr(execution, "count_workers", lambda: 2)
+        patch.setattr(kernels, "EARLY", ())
         patch.setattr(command, "_print", said.append)
         code = command.main(["report", "--data", str(company), "--out", str(out)])
     left = set(list_children()) - set(before)

@@ -44,7 +44,7 @@ def write_csv(path, header, rows):
     frame.to_csv(path, index=False)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_read_is_kept_and_quarantined_and_excluded(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("dirty")

@@ -17,7 +17,7 @@ import pytest
 from jupyter_client.provisioning import LocalProvisioner
 from test_execution import list_children, write_notebook
 
-from icp_lib import execution
+from icp_lib import execution, kernels
 from icp_lib.kernels import EARLY, open_kernels
 
 LIMIT = 60  # seconds that a loaded machine may take for what takes one or two
@@ -39,6 +39,13 @@ def launches(monkeypatch):
     return prepare
 
 
+@pytest.fixture
+def bare(monkeypatch):
+    """Kernels that import nothing beforehand, where a test needs none of it."""
+    monkeypatch.setattr(kernels, "EARLY", ())
+
+
+@pytest.mark.usefixtures("bare")
 def test_a_kernel_that_does_not_start_is_tried_once_more(launches, tmp_path):
     said = launches(fail=1)
     source = write_notebook(tmp_path / "09_ours.ipynb", ("print(__import__('os').environ['OMP_NUM_THREADS'])",), "1")
@@ -63,6 +70,7 @@ def test_a_kernel_has_imported_what_notebooks_import_and_has_no_name_of_it(tmp_p
     assert shown == ["[]", "False"]
 
 
+@pytest.mark.usefixtures("bare")
 def test_a_start_up_file_of_the_user_s_jupyter_changes_nothing(tmp_path, monkeypatch):
     startup = tmp_path / "ipython" / "profile_default" / "startup"
     startup.mkdir(parents=True)
@@ -74,17 +82,19 @@ def test_a_start_up_file_of_the_user_s_jupyter_changes_nothing(tmp_path, monkeyp
     assert last.outputs[0].data["text/plain"] == "False"
 
 
+@pytest.mark.usefixtures("bare")
 def test_kernels_end_with_the_block_and_their_folder_with_them(tmp_path):
     before = set(list_children())
-    with open_kernels() as kernels:
-        kernels.start("one")
-        kernels.start("two")
-        folder = kernels.folder
+    with open_kernels() as here:
+        here.start("one")
+        here.start("two")
+        folder = here.folder
         started = set(list_children()) - before
         assert len(started) >= 2
     assert not started & set(list_children()) and not folder.exists()
 
 
+@pytest.mark.usefixtures("bare")
 def test_a_notebook_leaves_no_file_and_no_thread_open(tmp_path):
     """A history of many quarters runs in one process."""
     source = write_notebook(tmp_path / "09_ours.ipynb", ("1",), "1")
@@ -123,14 +133,14 @@ def test_a_run_that_is_stopped_leaves_no_kernel_and_no_report(number, company, t
     )
     try:
         assert wait_until((tmp_path / "out" / "begun").exists)
-        kernels = psutil.Process(process.pid).children(recursive=True)
-        assert kernels
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert children
         process.send_signal(number)
         _, error = process.communicate(timeout=LIMIT)
     finally:
         process.kill()
     assert process.returncode == (-number if number == signal.SIGKILL else 128 + number)
-    assert wait_until(lambda: not any(kernel.is_running() for kernel in kernels))
+    assert wait_until(lambda: not any(child.is_running() for child in children))
     assert not (tmp_path / "out" / "2024-Q2").exists()
     if number != signal.SIGKILL:
         assert list(own.iterdir()) == [] and "Traceback" not in error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mutations
 
-N, SEED = 100, 20_260_930
+N, SEED = 75, 20_260_930
 
 
 def test_the_good_export_is_read_whole(tmp_path):

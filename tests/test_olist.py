@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pandas as pd
 import pytest
 from companies import leave_out
@@ -78,8 +76,8 @@ def test_sixty_leads_have_no_origin(run):
     assert coverage["coverage_rate"] == pytest.approx(1 - 60 / 8000)
 
 
-def test_the_report_shows_the_counts_and_says_what_the_measure_is(run, tmp_path):
-    leave_out(run.data, *UNUSED)
+def test_the_report_shows_the_counts_and_says_what_the_measure_is(run, tmp_path, monkeypatch):
+    leave_out(monkeypatch, *UNUSED)
     folder, whole = publish.make_report("2018-Q2", str(run.data), str(tmp_path / "out"), say=lambda words: None)
     assert whole
     check, levels = (
@@ -95,10 +93,12 @@ def test_the_report_shows_the_counts_and_says_what_the_measure_is(run, tmp_path)
     assert population.loc["analysed", "n_won"] + population.loc["quarantined", "n_won"] == 722
 
 
-def test_its_own_sql_gives_the_close_rates_by_origin_and_names_what_only_winners_have(shared_data, repo, tmp_path):
+def test_its_own_sql_gives_the_close_rates_by_origin_and_names_what_only_winners_have(
+    shared_data, repo, tmp_path, monkeypatch
+):
     """Close rates of SOURCE.md, won leads of all; the one row in quarantine is an organic lead that was won."""
-    own, files = shutil.copytree(repo / "data" / "olist", tmp_path / "olist"), shared_data / "olist"
-    leave_out(own, *UNUSED)
+    own, files = repo / "data" / "olist", shared_data / "olist"
+    leave_out(monkeypatch, *UNUSED)
     folder, whole = publish.make_report("2018-Q4", str(own), str(tmp_path / "out"), str(files), say=lambda words: None)
     assert whole
     levels = pd.read_csv(folder / "tables" / "segment_levels.csv").set_index(["attribute", "level"])

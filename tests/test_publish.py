@@ -192,13 +192,13 @@ def test_a_quarter_without_deals_is_refused_and_the_old_report_stays(report, com
     assert digests(report[0]) == before and not (report[0].parent / "2019-Q1").exists()
 
 
-def test_without_a_lead_beyond_luck_no_profile_is_named(tmp_path):
+def test_without_a_lead_beyond_luck_no_profile_is_named(tmp_path, monkeypatch):
     """A world without truth: the best of many levels is no ideal customer."""
     folder = tmp_path / "null"
     folder.mkdir()
     for name, frame in demo.build_world(11, 900, True, tables=("accounts", "opportunities")).items():
         frame.to_csv(folder / f"{name}.csv", index=False)
-    leave_out(folder, "02_trait_analysis", "03_acquisition_efficiency", "06_icp_ab_test")
+    leave_out(monkeypatch, "02_trait_analysis", "03_acquisition_efficiency", "06_icp_ab_test")
     site, whole = publish.make_report("2026-Q3", str(folder), str(tmp_path / "out"), say=lambda words: None)
     front = (site / "index.html").read_text(encoding="utf-8")
     assert whole and "<h1>No profile yet.</h1>" in front and "None has a lead that luck could not give" in front

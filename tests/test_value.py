@@ -216,8 +216,7 @@ def test_measure_counts_what_stands_in_for_missing_amounts():
 def test_blank_amounts_make_no_group_look_poor():
     """Amounts of 40 % of the deals of a group without effect go missing: taken for 0, its lift would be about 0.6."""
     lifts = []
-    for seed in range(20):
-        accounts, opportunities = worlds.build_frames(seed, 3000, True)
+    for seed, (accounts, opportunities) in enumerate(worlds.build_many(range(20), 3000, True)):
         mine = set(accounts["account_id"][accounts["web_shop"] == "yes"])
         blank = opportunities["account_id"].isin(mine) & (np.random.default_rng(seed).random(len(opportunities)) < 0.4)
         money = ["amount", "gross_margin"]
