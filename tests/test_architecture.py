@@ -92,9 +92,18 @@ def test_importing_the_package_loads_nothing_heavy():
         "nbconvert",
         "yaml",
     )
-    code = f"import sys, icp_lib; dir(icp_lib); print([name for name in {heavy!r} if name in sys.modules])"
+    assert list_loaded("import icp_lib; dir(icp_lib)", heavy) == "[]"
+
+
+def test_a_run_compiles_no_grammar_of_web_addresses():
+    assert list_loaded("from icp_lib import execution; import papermill", ("papermill", "lark")) == "['papermill']"
+
+
+def list_loaded(code: str, names: tuple[str, ...]) -> str:
+    """Return which of some modules a new process has loaded after running code, as Python shows a list."""
+    code = f"import sys; {code}; print([name for name in {names!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    return done.stdout.strip()
 
 
 def test_an_unknown_name_is_an_attribute_error():
