@@ -183,7 +183,7 @@ def plot_worth(frame, caption: str = "", name: str = "unit_economics", needs=Non
     if len(known) == 1:
         title = "{segment} bring {estimate} ({interval:estimate}) each"
     elif not first["conf_low"] > first["comparison"]:
-        title = "No group is clearly worth more than all customers, {rest:ltv}, within the same months"
+        title = "Once won, no group is clearly worth more than all customers, {rest:ltv}, within the same months"
     return plot_ranges(
         frame.assign(rest=frame["comparison"]), "estimate", title=title, caption=caption, name=name,
         subtitle="{name}, the same months for all; dot = estimate, bar = likely range", rest_name="all customers",

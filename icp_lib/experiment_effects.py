@@ -99,9 +99,14 @@ def _compare_group(test: Study, candidate: str, part: pd.DataFrame) -> pd.DataFr
 
 def _find_level(test: Study, measured: Measured) -> float:
     """The level of the look that is due, at which draws are read; guardrails and all else have 95 %."""
+    is_looked = measured.role != "guardrail" and measured.measure.id == test.protocol.primary.id
+    return _level_now(test) if is_looked else 0.95
+
+
+def _level_now(test: Study) -> float:
+    """The level of the interval at the planned look that is due, else 95 %."""
     taken, left, is_now = find_look(test.shares, test.protocol.looks)
-    is_looked = measured.role != "guardrail" and measured.measure.id == test.protocol.primary.id and is_now
-    return looks.find_level([*taken, *left], len(taken)) if is_looked else 0.95
+    return looks.find_level([*taken, *left], len(taken)) if is_now else 0.95
 
 
 def _adjust(test: Study, measured: Measured, rows: pd.DataFrame) -> pd.DataFrame:
@@ -127,7 +132,10 @@ def _adjust(test: Study, measured: Measured, rows: pd.DataFrame) -> pd.DataFrame
 
 
 def check_guardrails(tests: Iterable[Study], compared: pd.DataFrame) -> pd.DataFrame:
-    """Return every guardrail of every arm: holds, fails, or cannot tell (non-inferiority, one-sided 97.5 %).
+    """Return every guardrail of every arm: holds, fails, or cannot tell (non-inferiority, at the level of the look).
+
+    With one look that is one-sided 97.5 %. Several looks are as many chances to hold by luck, so each has the level
+    that the decision has.
 
     experiment_id, candidate, arm, outcome, metric, effect, effect_low, effect_high (one at a time), not_worse_than,
     state, note.
@@ -140,7 +148,8 @@ def check_guardrails(tests: Iterable[Study], compared: pd.DataFrame) -> pd.DataF
         guards = test.protocol.guardrails
         lower = [each.id for each in guards if each.is_lower_better]
         margins = {each.id: each.not_worse_than for each in guards}
-        judged = trials.check_guardrails(rows.reset_index(drop=True), margins, lower_is_better=lower)
+        level = (1 - _level_now(test)) / 2
+        judged = trials.check_guardrails(rows.reset_index(drop=True), margins, lower_is_better=lower, level=level)
         state = np.select([judged["passes"], judged["is_worse"]], ["holds", "fails"], "cannot tell")
         rows = rows.reset_index(drop=True)
         named = rows[["experiment_id", "candidate", "arm", "control", "outcome", "metric", "effect", "note"]]

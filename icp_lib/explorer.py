@@ -9,7 +9,7 @@ import pandas as pd
 
 from icp_lib.answers import widen_ranges
 from icp_lib.cards import safe
-from icp_lib.explorer_chart import build_chart, place_segment, scale_values
+from icp_lib.explorer_chart import build_chart, has_older, place_segment, scale_values
 from icp_lib.formats import column_name, format_interval, format_of, format_value, is_missing
 from icp_lib.marks import (
     VERDICTS,
@@ -83,6 +83,7 @@ def build_explorer(
         "title": _title(rows),
         "subtitle": column_name(value) + ("; grey dots: as found, not offered" if _has_dots(rows) else ""),
         "value_name": column_name(value),
+        "deals_name": "Deals where found" if has_older(rows) else "Deals",
         "has_first": any(each["first"] for each in drawn),
         "has_noise": bool(chart and chart["noise"]),
         "cut": (f"The {len(drawn)} with the most evidence of {n_all:,} kept." if n_all > len(drawn) else "") + looked,
@@ -234,11 +235,7 @@ def _draw(rows: list[dict], value: str) -> list[dict]:
     scales, axis = {name: _scale(rows, name) for name in _BARS}, scale_values(rows, value)
     drawn = []
     for row in rows:
-        words, n, first = (
-            _words(row, value),
-            format_value(row["n_opportunities"], "n_opportunities"),
-            row.get("p_first"),
-        )
+        words, n, first = _words(row, value), format_value(row["n"], "n_opportunities"), row.get("p_first")
         is_listed = row["key"] == _NOT_OFFERED
         drawn.append({
             "id": str(row["segment_id"]),
@@ -276,9 +273,10 @@ def _words(row: dict, value: str) -> str:
 
 
 def _counts(row: dict) -> str:
+    deals = "deals" if row["n"] == row["n_opportunities"] else "deals in all"
     parts = [
         f"{format_value(row[name], name)} {word}"
-        for name, word in (("n_opportunities", "deals"), ("n_won", "won"), ("n_accounts", "companies"))
+        for name, word in (("n_opportunities", deals), ("n_won", "won"), ("n_accounts", "companies"))
         if not is_missing(row.get(name))
     ]
     reach = row.get("reachable_accounts")

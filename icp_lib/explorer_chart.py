@@ -25,6 +25,11 @@ def place_segment(row: dict, axis: tuple | None) -> list[float | None] | None:
     return [None if value is None else round(place(value, axis), 2) for value in values]
 
 
+def has_older(rows: list[dict]) -> bool:
+    """Whether deals are counted where a segment was found, not all of them."""
+    return any(not is_missing(row.get("found_n_opportunities")) for row in rows)
+
+
 def build_chart(rows: list[dict], value: str, noise, unit: float | None) -> dict | None:
     """Return the axes of the chart, the line of the rest and the funnel of luck; None where nothing can be drawn.
 
@@ -46,10 +51,9 @@ def build_chart(rows: list[dict], value: str, noise, unit: float | None) -> dict
     low, high = max(1.0, min(counts) / 1.25), max(counts) * 1.25
     steps = [base * 10**power for power in range(0, 8) for base in (1, 2, 5)]
     line = "the rest" if value == "holdout_lift" or unit is None else f"the rest {format_value(unit, value)}"
-    is_older = any(not is_missing(row.get("found_n_opportunities")) for row in rows)
     return {
         "x": [math.log(low), math.log(high)],
-        "xname": "deals where it was found →" if is_older else "deals →",
+        "xname": "deals where it was found →" if has_older(rows) else "deals →",
         "xticks": [[math.log(n), f"{n:,}"] for n in steps if low <= n <= high],
         "yticks": [[round(place(tick, axis), 2), tick_name(tick, axis, value)] for tick in axis[2]],
         "rest": None if unit is None else [round(place(unit, axis), 2), line],

@@ -108,10 +108,10 @@ def _expansion_rows(months: Months, inside: np.ndarray, opportunities, conf_leve
     waits = np.column_stack([np.full(len(live), end), bought, churned])[able] - live[able, None]
     time = np.nanmin(waits, axis=1)
     event = np.select([waits[:, 1] == time, waits[:, 2] == time], [1, 2], 0)
-    at_risk = (time[:, None] >= np.arange(MOST_EXPANSION + 1)).sum(axis=0)
+    followed = ((end - live[able])[:, None] >= np.arange(MOST_EXPANSION + 1)).sum(axis=0)  # whatever became of them
     n, n_events = int(able.sum()), int((event == 1).sum())
     curve = draw_incidence(time, event, months.cluster[able], months.weights)
-    last = int((at_risk >= MIN_CUSTOMERS).sum()) - 1
+    last = int((followed >= MIN_CUSTOMERS).sum()) - 1
     method = "cumulative incidence, leaving as a competing risk"
     words = f"up to {last} months after going live" if last >= 0 else ""
     half = np.nan_to_num(curve[:, : last + 1]) >= 0.5
@@ -120,12 +120,28 @@ def _expansion_rows(months: Months, inside: np.ndarray, opportunities, conf_leve
     rows = [build_row("months_to_expansion", "Months to first expansion", waited, n, n_events, words, method)]
     if n >= MIN_CUSTOMERS and np.isinf(reached[0]):
         rows[0]["note"] = f"Fewer than half have bought more within the {last} months followed"
-    share = estimate_draws(curve[:, YEAR], conf_level) if last >= YEAR else (np.nan,) * 3
+    is_told = end - live[able] >= YEAR
+    early = ((event == 1) & (time <= YEAR))[is_told]
+    share = (np.nan,) * 3
+    if last >= YEAR:
+        share = _widen_rare(curve[:, YEAR], early, code_families(months, able)[is_told], conf_level)
     words = f"{YEAR} months after going live"
     rows.append(build_row("expansion_12", "Bought more within a year", share, n, n_events, words, method))
     if n >= MIN_CUSTOMERS and last < YEAR:
         rows[1]["note"] = f"Followed for {last} months only"
     return rows
+
+
+def _widen_rare(drawn: np.ndarray, early: np.ndarray, cluster: np.ndarray, conf_level: float) -> tuple:
+    """The estimate of the draws; where few have bought, with the wider range of theirs and Wilson's of a plain share.
+
+    Draws of nobody have no width.
+    """
+    value, low, high = estimate_draws(drawn, conf_level)[:3]
+    if early.sum() < MIN_CUSTOMERS:
+        plain = stats.estimate_proportion(early, cluster, conf_level)
+        low, high = np.fmin(low, plain.low), np.fmax(high, plain.high)
+    return value, low, high
 
 
 def _first_after(months: Months, deals: pd.DataFrame, live: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from icp_lib.draws import draw_weights, sum_draws
 from icp_lib.intervals import estimate_draws
 from icp_lib.rules import Segment
 
-EVERYBODY = "All customers"
+EVERYBODY = "All companies"
 #: Accounts contacted, and accounts that became a lead, that a group needs for its rates to be shown.
 MIN_ACCOUNTS = 30
 #: Below so many at the scarcest steps together, limits are those of a Poisson count.

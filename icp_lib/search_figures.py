@@ -22,7 +22,7 @@ from icp_lib.charts import (
     write_rows,
 )
 from icp_lib.checks import check_columns
-from icp_lib.formats import format_interval, format_value, is_missing
+from icp_lib.formats import format_interval, format_range, format_value, is_missing
 from icp_lib.labels import ON_BAR, ON_LINE, Label, write_labels
 from icp_lib.marks import nice_scale
 from icp_lib.planes import (
@@ -193,8 +193,12 @@ def _holdout_title(rows: list[dict]) -> str:
         return f"{head}; {below[0]['segment']} fell to {_lift(*_newer(below[0]))} the rest"
     if below:
         return f"{head}; {len(below)} of {len(rows)} fell below the rest"
-    least = _lift(*_newer(min(rows, key=lambda row: row["holdout_lift"])))
-    return f"{head}; the lowest is still {least} the rest" if len(rows) > 1 else f"{head}: it is {least} the rest"
+    last = min(rows, key=lambda row: row["holdout_lift"])
+    if len(rows) == 1:
+        return f"{head}: it is {_lift(*_newer(last))} the rest"
+    low, high = last.get("holdout_lift_low"), last.get("holdout_lift_high")
+    around = "" if is_missing(low) else f" ({format_range(low, high, 'lift')})"
+    return f"{head}; the lowest is {_lift(*_newer(last))} the rest{around}"
 
 
 def _draw_holdout(rows: list[dict], is_narrow: bool) -> str:

@@ -131,7 +131,8 @@ def _map_title(rows: list[dict], x: str, what: str, funnel: list[dict]) -> str:
     if not ahead:
         return f"None of {say_count(len(rows))} is ahead of the rest"
     top, prize = (max(ahead, key=key) for key in (lambda row: row["up_lift"], lambda row: row["up_lift"] * row[x]))
-    said = f"{prize['segment']}, {_lift(prize['up_lift'])} the rest with {format_value(prize[x], 'n')} {what}"
+    most = "at most " if x == "reachable_accounts" and not is_missing(prize.get("reachable_note")) else ""
+    said = f"{prize['segment']}, {_lift(prize['up_lift'])} the rest with {most}{format_value(prize[x], 'n')} {what}"
     return f"The highest lead is also the largest prize: {said}" if top is prize else f"The largest prize is {said}"
 
 

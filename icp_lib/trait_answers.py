@@ -28,7 +28,7 @@ SENTENCES = {
     "contradicted": "{segment} do not hold: {base_lift} as common when found, {holdout_base_lift} in newer ones "
     "({interval:holdout_base_lift}).",
     "not supported": "{segment}: {best_rate} of {n_best} best customers, {base_rate} of {n_base} {base} when found; "
-    "{newer_words}. Luck could give that.",
+    "{newer_words}.",
     "not enough data": "{note}.",
     "": "{note}",
 }
@@ -83,13 +83,20 @@ def pick_answers(traits: pd.DataFrame, labels: pd.DataFrame, most: int = 4) -> p
     out = rows[rows["verdict"] != "not supported"].head(most)
     rows = out if len(out) else rows.head(2)
     if len(rows):
-        newer = [f"{lift:.1f}× as common in newer ones" if lift == lift else "no newer ones"
-                 for lift in rows["holdout_base_lift"]]  # fmt: skip
+        newer = [_say_unsupported(*pair) for pair in zip(rows["base_lift"], rows["holdout_base_lift"], strict=True)]
         part = np.where(rows["p_adjusted"] <= stats.MAX_P, "In newer ones it", "Where it was found, it")
         luck = [f"{each} could still be luck" for each in part]
         ends = [f"{name}_{end}" for name in ("best_rate", "base_rate") for end in ("low", "high")]
         return rows.drop(columns=ends).assign(newer_words=newer, luck_words=luck)  # both shares with the same digits
     return pd.DataFrame({"verdict": [None], "note": [labels["note"].iloc[0] or NOTHING]})
+
+
+def _say_unsupported(found: float, newer: float) -> str:
+    """What newer companies say of a difference that is not supported."""
+    if newer != newer:
+        return "no newer ones. Luck could give that"
+    words = f"{newer:.1f}× as common in newer ones"
+    return f"{words}: the other way round" if (found > 1) != (newer > 1) else f"{words}. Luck could give that"
 
 
 def say_newer(lifts: pd.DataFrame) -> pd.DataFrame:
@@ -301,7 +308,7 @@ def _claim_traits(traits: pd.DataFrame, most: int, most_unsupported: int) -> pd.
             "estimate": top["holdout_base_lift"],
             "conf_low": top["holdout_base_lift_low"],
             "conf_high": top["holdout_base_lift_high"],
-            "n": top["n_best"] + top["holdout_n_best"],
+            "n": top["holdout_n_best"].where(top["holdout_base_lift"].notna(), top["n_best"]),
             "hypotheses": top["hypotheses"],
             "estimate_found": top["base_lift"],
             "p_adjusted": top["p_adjusted"],

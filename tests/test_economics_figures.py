@@ -74,7 +74,7 @@ def test_worth_is_claimed_only_beyond_the_average():
     clear = figures.plot_worth(worth([700.0, 450.0], [600.0, 380.0]))
     assert clear.title.startswith("Kind 0 bring more than others within the same months: €700")
     vague = figures.plot_worth(worth([450.0, 390.0], [350.0, 300.0]))
-    assert vague.title == "No group is clearly worth more than all customers, €400, within the same months"
+    assert vague.title == "Once won, no group is clearly worth more than all customers, €400, within the same months"
     few = figures.plot_worth(worth([450.0, np.nan], [350.0, np.nan]))
     assert "12 of 30 customers" in few.svg
     assert few.title == "Kind 0 bring €450 (350 to 500) each"

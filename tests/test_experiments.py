@@ -12,6 +12,7 @@ from scipy import stats as distributions
 from icp_lib import decisions, demo, experiment_effects, experiments, heterogeneity
 from icp_lib.experiment_effects import RESULTS, find_look
 from icp_lib.formats import column_name
+from icp_lib.looks import find_level
 from icp_lib.protocols import METRIC_NAMES
 from icp_lib.rules import Segment
 from icp_lib.schemas import CLAIM_COLUMNS
@@ -66,6 +67,19 @@ def test_an_early_look_needs_more_than_the_last_one():
     assert (early.decisions["decision"][0], last.decisions["decision"][0]) == ("continue", "ship")
     widths = [each.decisions["effect_high"][0] - each.decisions["effect_low"][0] for each in (early, last)]
     assert widths[0] > 1.3 * widths[1]
+
+
+def test_a_guardrail_has_the_level_of_the_look():
+    """At half of the accounts a margin is shown only by what would cross the first boundary."""
+    given = {"guardrails": [{"metric": "opportunity_rate", "window_days": 45, "not_worse_than": -0.05}]}
+    deals = build_deals([(f"A{i:05d}", 5, None, "open", np.nan) for i in range(40)])
+    widths = []
+    for looks in ([1.0], [0.5, 1.0]):
+        plan = write_protocol(looks=looks, assignment={"n_per_arm": 400}, **given)
+        row = decide(plan, 400, 50, 30, deals=deals, **GROWING)[0].guarded.iloc[0]
+        widths.append(row["effect_high"] - row["effect_low"])
+    first, plain = (distributions.norm.isf((1 - level) / 2) for level in (find_level([0.5, 1.0], 1), 0.95))
+    assert widths[1] / widths[0] == pytest.approx(first / plain, rel=0.06)  # Student's t, and Newcombe's where few
 
 
 def test_before_any_window_is_over_there_is_no_figure():

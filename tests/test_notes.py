@@ -54,7 +54,7 @@ def test_a_check_without_data_is_not_checked_yet_and_never_passed():
         ({"p_adjusted": 0.2, "verdict": "not supported"}, 0, "Chance of luck 0.20; 3,914 groups looked at."),
         ({"holdout_p_adjusted": 0.4, "verdict": "promising"}, 1, "2.7× against 2.9× when found; chance of luck 0.40."),
         ({"holdout_p_adjusted": 0.01, "verdict": "contradicted"}, 1, "chance of luck 0.010."),
-        ({"stability_rate": 0.41}, 2, "Found again in 41% of resamples."),
+        ({"stability_rate": 0.41}, 2, "Found again in 41% of resamples; 80% is called stable, and no verdict"),
         ({"explained_by": "region", "verdict": "explained by"}, 3, "stays once region is compared like with like."),
     ],
 )

@@ -106,10 +106,10 @@ def test_held_out_names_the_lead_that_fell_and_what_is_not_drawn(segments):
 @pytest.mark.parametrize(
     ("newer", "finding"),
     [
-        ([2.7, 1.3, 1.2, 2.5], "Every lead shrank on newer deals; the lowest is still 1.2× the rest"),
+        ([2.7, 1.3, 1.2, 2.5], "Every lead shrank on newer deals; the lowest is 1.2× the rest"),
         ([2.7, 0.9, 0.8, 2.5], "Every lead shrank on newer deals; 2 of 4 fell below the rest"),
-        ([3.0, 1.3, 1.6, 2.5], "2 of 4 leads shrank on newer deals; the lowest is still 1.3× the rest"),
-        ([3.0, 1.9, 1.6, 2.8], "No lead shrank on newer deals; the lowest is still 1.6× the rest"),
+        ([3.0, 1.3, 1.6, 2.5], "2 of 4 leads shrank on newer deals; the lowest is 1.3× the rest"),
+        ([3.0, 1.9, 1.6, 2.8], "No lead shrank on newer deals; the lowest is 1.6× the rest"),
         ([2.7], "The lead shrank on newer deals: it is 2.7× the rest"),
         ([3.1], "The lead did not shrink on newer deals: it is 3.1× the rest"),
         ([0.5], "The lead shrank on newer deals; Carriers, 5–20 employees fell to 0.50× the rest"),
@@ -118,6 +118,11 @@ def test_held_out_names_the_lead_that_fell_and_what_is_not_drawn(segments):
 def test_findings_of_held_out_deals(segments, newer, finding):
     rows = segments.head(len(newer)).assign(holdout_lift=newer, holdout_lift_low=np.nan, holdout_lift_high=np.nan)
     assert search_figures.plot_holdout(rows).title == finding
+
+
+def test_the_finding_gives_the_range_of_the_lowest(segments):
+    rows = segments.head(2).assign(holdout_lift=[2.7, 1.4], holdout_lift_low=[2.2, 0.4], holdout_lift_high=[3.2, 4.6])
+    assert search_figures.plot_holdout(rows).title.endswith("; the lowest is 1.4× the rest (0.4 to 4.6)")
 
 
 def test_a_lift_of_nothing_stands_at_the_foot_with_its_number(segments):
