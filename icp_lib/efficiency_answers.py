@@ -19,7 +19,7 @@ GIVEN = "Nothing had to be assumed about leads, lags or care."
 NOTHING = "There is no claim about what a segment costs."
 ANSWER = "**A new customer costs {cac} to win ({interval:cac})**, everything counted; {n} were won in four quarters."
 CREDIT = "{channel} gets {least_rate} to {most_rate} of the credit for customers, by rule: credit, not cause."
-PAID = "{segment}: paid back {payback_months} after the win ({interval:payback_months})."
+PAID = "{segment}: paid back {payback_months} after the win ({interval:payback_months}){picked}."
 SENTENCES = {
     "untested": "**{who} cost {estimate} to win ({interval:estimate}), the rest {rest}.** {held}.",
     "not supported": "{who} cost {estimate} to win ({interval:estimate}), the rest {rest}: luck could give that.",
@@ -313,10 +313,16 @@ def pick_rivals(rivals: pd.DataFrame) -> pd.DataFrame:
 
 
 def pick_payback(paid: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFrame:
-    """Return the payback of the leading segment and of all customers, where it is known."""
+    """Return the payback of the leading segment and of all customers, where it is known.
+
+    Of three and more segments the cheapest is partly so by luck, and its row says it.
+    """
     if "payback_by_target" not in paid or "payback_months" not in paid:
         return paid.head(0)
     leading = [*claims["segment_id"].head(1), ""]
     table = paid[paid["segment_id"].isin(leading) & paid["payback_months"].notna()]
     order = table["segment_id"].map({name: place for place, name in enumerate(leading)})
-    return table.assign(chance_rate=table["payback_by_target"]).loc[order.sort_values().index].reset_index(drop=True)
+    n = int((claims["metric"] == "cac").sum())
+    picked = f"; picked as the cheapest of {n} segments, so perhaps too good" if n > 2 else ""
+    table = table.assign(chance_rate=table["payback_by_target"], picked=np.where(table["segment_id"] != "", picked, ""))
+    return table.loc[order.sort_values().index].reset_index(drop=True)

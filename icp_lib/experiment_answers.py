@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
+from icp_lib.decisions import say_amount
 from icp_lib.experiment_design import count_groups
 from icp_lib.formats import format_value
 from icp_lib.protocols import DECISION_WORDS, Protocol, Protocols, name_words
@@ -87,6 +88,7 @@ def pick_answers(
     shares = {test.experiment_id: min(1.0, test.shares[-1]) for test in tests}
     table = _join(decisions, values, keys).assign(experiment=name_tests(decisions).to_numpy())
     table["progress_rate"] = table["experiment_id"].map(shares)
+    table["why"] += _say_small(table, tests)
     table["why"] += _say_other_way(table, compared)
     unable = _say_unable_tests(tests, design)
     is_planned = table["decision"].eq("not started")
@@ -122,6 +124,20 @@ def _say_unable_tests(tests: Iterable[Study], design: pd.DataFrame) -> dict[str,
     for row in design[~design["is_able"].astype(bool)].to_dict("records"):
         said.setdefault(row["experiment_id"], []).append(say_unable(row, protocols[row["experiment_id"]]))
     return {name: f" As planned it cannot answer: {'; '.join(dict.fromkeys(each))}." for name, each in said.items()}
+
+
+def _say_small(decisions: pd.DataFrame, tests: Iterable[Study]) -> list[str]:
+    """Return, for every arm to use whose gain may be smaller than is worth having, the words that say so."""
+    protocols, said = {test.experiment_id: test.protocol for test in tests}, []
+    for row in decisions.to_dict("records"):
+        protocol, text = protocols[row["experiment_id"]], ""
+        if row["decision"] == "ship":
+            sign = -1.0 if protocol.primary.is_lower_better else 1.0
+            least = min(sign * row["effect_low"], sign * row["effect_high"])
+            amount = say_amount(protocol.primary, protocol.smallest_worth)
+            text = f". Less than {amount}, the least worth having, is possible too" * (least < protocol.smallest_worth)
+        said.append(text)
+    return said
 
 
 def _say_other_way(decisions: pd.DataFrame, compared: pd.DataFrame) -> list[str]:
@@ -313,7 +329,9 @@ def pick_design(design: pd.DataFrame) -> pd.DataFrame:
 def pick_protocols(protocols: pd.DataFrame) -> pd.DataFrame:
     """Return what was agreed, the question under the name, and what was done otherwise."""
     columns = ["test", "state", "primary", "guardrails", "hash", "deviations"]
-    table = protocols[columns].assign(note=protocols["question"], state=protocols["state"].replace(_STATES))
+    question, who = (protocols[name].fillna("").astype(str) for name in ("question", "who"))
+    asked = (question + " " + who).str.strip()
+    table = protocols[columns].assign(note=asked, state=protocols["state"].replace(_STATES))
     filled = {name: table[name].replace("", "none").fillna("none") for name in ("deviations", "guardrails")}
     return table.assign(**filled)
 

@@ -13,7 +13,7 @@ from icp_lib.decisions import WITHHELD, decide, find_state, say_amount
 from icp_lib.experiment_effects import check_guardrails, compare_tests
 from icp_lib.experiment_health import check_health, list_withheld
 from icp_lib.outcomes import Sources
-from icp_lib.protocols import DECISION_WORDS, Guardrail, Measure, Protocol, name_day, name_words
+from icp_lib.protocols import DECISION_WORDS, Candidate, Guardrail, Measure, Protocol, name_day, name_words
 from icp_lib.rules import Segment
 from icp_lib.schemas import CLAIM_COLUMNS
 from icp_lib.studies import Study
@@ -21,7 +21,7 @@ from icp_lib.studies import Study
 PROTOCOL = [
     "experiment_id", "test", "state", "design", "candidate", "question", "primary", "arms", "control", "written_on",
     "assigned_on", "n_assigned", "mde", "smallest_worth", "looks", "guardrails", "cost_per_account", "hash",
-    "deviations", "why",
+    "deviations", "why", "who",
 ]  # fmt: skip
 ARCHIVE = ["experiment_id", "test", "candidate", "concluded_on", "decision", "what", "afterwards", "hash"]
 CHANGED = ["experiment_id", "candidate", "arm", "decision_before", "decision", "effect_before", "effect", "metric",
@@ -105,7 +105,14 @@ def _describe(test: Study, end: datetime) -> dict:
         "smallest_worth": protocol.smallest_worth, "looks": ", ".join(f"{look:.0%}" for look in protocol.looks),
         "guardrails": "; ".join(guards), "cost_per_account": protocol.cost_per_account, "hash": protocol.hash,
         "deviations": " ".join(list_deviations(test)),
+        "who": "; ".join(_say_who(each) for each in protocol.profiles if each.conditions),
     }  # fmt: skip
+
+
+def _say_who(candidate: Candidate) -> str:
+    """Which accounts match a candidate profile, in words."""
+    rules = [each.model_dump() for each in candidate.conditions]
+    return f"{_capital(name_words(candidate.id))}: {Segment.of(*rules).name}"
 
 
 def _say_guardrail(guard: Guardrail) -> str:

@@ -170,3 +170,24 @@ def test_an_outcome_that_points_the_other_way_beyond_luck_is_said(judged, p, eff
     stopped = words.pick_answers(results.decisions, compared, tests, NO_DESIGN).set_index("decision")["why"]["stop"]
     assert ("But deal opened within 90 days: " in stopped) == is_said
     assert not is_said or "chance of luck 0.040, not what the test was planned for" in stopped
+
+
+@pytest.mark.parametrize(("worth", "is_said"), [(0.05, False), (0.10, True)])
+def test_a_gain_that_may_be_too_small_to_be_worth_it_says_so(worth, is_said):
+    """60 of 200 against 30 of 200: 15 pt, from 7 to 23."""
+    tests, accounts, sources = build_tests(
+        write_protocol(smallest_worth=worth), build_list(400),
+        meet([f"A{i:05d}" for i in (*(2 * np.arange(60)), *(2 * np.arange(30) + 1))]),
+    )  # fmt: skip
+    results = experiments.judge_tests(tests, accounts, sources, CUTOFFS[-1])
+    (why,) = words.pick_answers(results.decisions, results.compared, tests, NO_DESIGN)["why"]
+    assert results.decisions["decision"].tolist() == ["ship"]
+    assert why.endswith(". Less than 10 pt, the least worth having, is possible too") == is_said
+
+
+def test_under_the_question_stands_who_matches_the_profile():
+    conditions = [{"attribute": "employees", "op": "between", "value": [5, 21]}]
+    plans = [write_protocol(conditions=conditions), write_protocol(id="call")]
+    tests, _, _ = build_tests(plans, build_list(0))
+    notes = words.pick_protocols(experiments.build_protocols(tests, CUTOFFS[-1]))["note"].tolist()
+    assert notes == ["Does a letter help?", "Does a letter help? Makers: Companies with 5 to 20 employees"]
