@@ -19,7 +19,7 @@ GIVEN = "Nothing had to be assumed about leads, lags or care."
 NOTHING = "There is no claim about what a segment costs."
 ANSWER = "**A new customer costs {cac} to win ({interval:cac})**, everything counted; {n} were won in four quarters."
 CREDIT = "{channel} gets {least_rate} to {most_rate} of the credit for customers, by rule: credit, not cause."
-PAID = "{segment}: paid back {payback_months} after the win ({interval:payback_months}){picked}."
+PAID = "{segment}: paid back {payback_months} after the win ({interval:payback_months}){picked}"
 SENTENCES = {
     "untested": "**{who} cost {estimate} to win ({interval:estimate}), the rest {rest}.** {held}.",
     "not supported": "{who} cost {estimate} to win ({interval:estimate}), the rest {rest}: luck could give that.",
@@ -323,6 +323,7 @@ def pick_payback(paid: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFrame:
     table = paid[paid["segment_id"].isin(leading) & paid["payback_months"].notna()]
     order = table["segment_id"].map({name: place for place, name in enumerate(leading)})
     n = int((claims["metric"] == "cac").sum())
-    picked = f"; picked as the cheapest of {n} segments, so perhaps too good" if n > 2 else ""
-    table = table.assign(chance_rate=table["payback_by_target"], picked=np.where(table["segment_id"] != "", picked, ""))
+    words = f"; picked as the cheapest of {n} segments, so perhaps too good." if n > 2 else "."
+    picked = np.where(table["segment_id"] != "", words, ".")
+    table = table.assign(chance_rate=table["payback_by_target"], picked=picked)
     return table.loc[order.sort_values().index].reset_index(drop=True)

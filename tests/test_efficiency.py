@@ -291,10 +291,12 @@ def test_draws_can_be_paired_with_any_other_notebook(made):
     assert (made.ledger.weights[order] == expected).all()
 
 
-@pytest.mark.parametrize(("n", "said"), [(2, ""), (4, "; picked as the cheapest of 4 segments, so perhaps too good")])
+@pytest.mark.parametrize(("n", "said"), [(2, "."), (4, "; picked as the cheapest of 4 segments, so perhaps too good.")])
 def test_the_cheapest_of_many_says_that_it_was_picked(n, said):
     claims = pd.DataFrame({"segment_id": [f"s{i}" for i in range(n)], "metric": "cac"})
     ids = [*claims["segment_id"], ""]
-    paid = pd.DataFrame({"segment_id": ids, "payback_months": 9.0, "payback_by_target": 0.8})
-    found = efficiency_answers.pick_payback(paid, claims)
-    assert found["segment_id"].tolist() == ["s0", ""] and found["picked"].tolist() == [said, ""]
+    paid = pd.DataFrame({"segment_id": ids, "segment": "Who", "payback_months": 9.0, "payback_by_target": 0.8})
+    paid = paid.assign(payback_months_low=8.0, payback_months_high=10.0)
+    found = str(say(efficiency_answers.pick_payback(paid, claims), efficiency_answers.PAID)).splitlines()
+    ends = [each.partition(" after the win (8.0 to 10.0)")[2] for each in found]
+    assert ends == [said, "."]
