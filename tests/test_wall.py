@@ -7,7 +7,7 @@ import re
 
 import pandas as pd
 import pytest
-from screenshots import open_page
+from screenshots import WIDTHS, open_page, set_screen
 from test_display import EVIL, Tags
 from test_front import ACTIONS, CLAIMS, FRONT, HEADLINE, PROFILE, employees, industry, words_of
 
@@ -143,6 +143,22 @@ def test_it_prints_on_exactly_one_page_with_nothing_cut_off(sheet, arguments):
     finally:
         driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
     assert size[0] <= size[1] and size[2] <= size[3]
+
+
+CUT = """return [...document.querySelectorAll('.sheet *')].filter((each) => each.scrollHeight > each.clientHeight + 1
+    && getComputedStyle(each).overflow === 'hidden').map((each) => each.textContent.trim()).filter((words) => words)"""
+
+
+def test_a_phone_cuts_no_text(sheet):
+    driver = sheet(FRONT, *MANY, STRETCHED, TASKS)
+    set_screen(driver, WIDTHS["phone"])
+    assert driver.execute_script(CUT) == []
+
+
+def test_with_room_on_the_sheet_a_claim_is_not_cut(sheet):
+    long = CLAIMS.assign(claim="Road freight companies with 5 to 20 employees where the owner buys are worth more.")
+    driver = sheet(FRONT, HEADLINE, long, PROFILE)
+    assert driver.execute_script(CUT) == []
 
 
 def test_no_text_on_the_sheet_is_smaller_than_11_px(sheet):
