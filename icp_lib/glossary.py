@@ -56,6 +56,10 @@ _WORDS = {
     "W-shaped": f"{100 * W_SHARES[0]:.0f}% each to the first visit, the visit in which the lead came in and the one "
     "in which the deal was opened; what is left is spread over the other visits.",
     "MQL": "Marketing qualified lead: one that marketing holds for worth the work of sales.",
+    "CAC, customer acquisition cost": "Cost to win a customer, everything counted, deals that were lost included.",
+    "LTV, lifetime value": "What a customer brings in so many months from the win, those who leave included.",
+    "NRR, GRR": "Net and gross revenue retention: what the paying customers of a year before pay now, over what they "
+    "paid then; gross counts nobody for more than then.",
     "ARPA": "Average revenue per account: what a paying customer pays in a month.",
     "Draft, published": "A report is a draft until it is signed; then it is frozen.",
 }
