@@ -139,9 +139,11 @@ def _on_axis(lifts: pd.Series) -> pd.Series:
 def pick_map(traits: pd.DataFrame, most: int = 12) -> pd.DataFrame:
     """Return one row a level with its share among the best and in every base: the levels that differ most from any.
 
-    Beside each share of a base, its chance of luck (`<base>_p_adjusted`); `n_words` says how many stand behind the row.
+    Shares are of all companies of a group; those of the market alone are of those of whom the trait is known. Beside
+    each share of a base, its chance of luck (`<base>_p_adjusted`); `n_words` says how many stand behind the row.
     """
     able = _judged(traits)[["attribute", "level"]].merge(traits, on=["attribute", "level"])
+    able = able.sort_values("against", key=lambda against: against == "market", kind="stable")  # the best beside others
     if able.empty:
         return pd.DataFrame(columns=["attribute", "level", "segment", *MAP])
     wide = able.pivot_table(index=["attribute", "level"], columns="against", values=["base_rate", "p_adjusted"])

@@ -220,6 +220,8 @@ def test_a_trait_that_none_of_the_best_has_is_said_so_and_only_the_market_has_ve
     table = estimate(frame)
     assert "verdict" not in trait_answers.pick_nearest(table)
     assert trait_answers.pick_map(table)["n_words"].str.contains("best customers, .* not best$").all()
+    table["best_rate"] = table["best_rate"].where(table["against"] != "market", 0.9)  # of those known alone
+    assert (trait_answers.pick_map(table)["best_rate"] < 0.9).all()
     selection = pd.DataFrame({"attribute": ["kind"], "verdict": "selected", "says_same_as": "", "n_levels": 3,
                               "p_alone_adjusted": 0.1, "p_adjusted": 0.1, "note": ""})  # fmt: skip
     value = table.query("attribute == 'kind' and against == 'market'")["information_value"].iloc[0]
