@@ -130,13 +130,14 @@ def _say_small(decisions: pd.DataFrame, tests: Iterable[Study]) -> list[str]:
     """Return, for every arm to use whose gain may be smaller than is worth having, the words that say so."""
     protocols, said = {test.experiment_id: test.protocol for test in tests}, []
     for row in decisions.to_dict("records"):
-        protocol, text = protocols[row["experiment_id"]], ""
-        if row["decision"] == "ship":
-            sign = -1.0 if protocol.primary.is_lower_better else 1.0
-            least = min(sign * row["effect_low"], sign * row["effect_high"])
-            amount = say_amount(protocol.primary, protocol.smallest_worth)
-            text = f". Less than {amount}, the least worth having, is possible too" * (least < protocol.smallest_worth)
-        said.append(text)
+        protocol = protocols[row["experiment_id"]]
+        if row["decision"] != "ship":
+            said.append("")
+            continue
+        least = -row["effect_high"] if protocol.primary.is_lower_better else row["effect_low"]
+        amount = say_amount(protocol.primary, protocol.smallest_worth)
+        is_small = least < protocol.smallest_worth
+        said.append(f". Less than {amount}, the least worth having, is possible too" if is_small else "")
     return said
 
 

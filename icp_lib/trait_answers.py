@@ -7,6 +7,7 @@ import pandas as pd
 from scipy import stats as distributions
 
 from icp_lib import groups, stats
+from icp_lib.formats import format_interval, is_missing
 from icp_lib.rules import is_named
 from icp_lib.schemas import CLAIM_COLUMNS
 from icp_lib.space import PLACEBOS
@@ -83,7 +84,7 @@ def pick_answers(traits: pd.DataFrame, labels: pd.DataFrame, most: int = 4) -> p
     out = rows[rows["verdict"] != "not supported"].head(most)
     rows = out if len(out) else rows.head(2)
     if len(rows):
-        newer = [_say_unsupported(*pair) for pair in zip(rows["base_lift"], rows["holdout_base_lift"], strict=True)]
+        newer = [_say_unsupported(row) for row in rows.to_dict("records")]
         part = np.where(rows["p_adjusted"] <= stats.MAX_P, "In newer ones it", "Where it was found, it")
         luck = [f"{each} could still be luck" for each in part]
         ends = [f"{name}_{end}" for name in ("best_rate", "base_rate") for end in ("low", "high")]
@@ -91,12 +92,14 @@ def pick_answers(traits: pd.DataFrame, labels: pd.DataFrame, most: int = 4) -> p
     return pd.DataFrame({"verdict": [None], "note": [labels["note"].iloc[0] or NOTHING]})
 
 
-def _say_unsupported(found: float, newer: float) -> str:
-    """What newer companies say of a difference that is not supported."""
-    if newer != newer:
+def _say_unsupported(row: dict) -> str:
+    """What newer companies say of a difference that is not supported; it turned round where their whole range did."""
+    newer, low, high = (row[f"holdout_base_lift{end}"] for end in ("", "_low", "_high"))
+    if is_missing(newer):
         return "no newer ones. Luck could give that"
-    words = f"{newer:.1f}× as common in newer ones"
-    return f"{words}: the other way round" if (found > 1) != (newer > 1) else f"{words}. Luck could give that"
+    words = f"{format_interval(newer, low, high, 'holdout_base_lift')} as common in newer ones"
+    is_turned = high < 1 < row["base_lift"] or row["base_lift"] < 1 < low
+    return f"{words}: the other way round" if is_turned else f"{words}. Luck could give that"
 
 
 def say_newer(lifts: pd.DataFrame) -> pd.DataFrame:

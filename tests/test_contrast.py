@@ -211,6 +211,20 @@ def test_traits_that_reversed_or_halved_are_named():
     assert trait_answers.say_newer(lifts.head(0))["newer_words"].iloc[0].startswith("No trait")
 
 
+@pytest.mark.parametrize(
+    ("newer", "words"),
+    [
+        ((0.5, 0.2, 0.99), "0.5× (0.2 to 1.0) as common in newer ones: the other way round"),
+        ((0.9, 0.5, 1.6), "0.9× (0.5 to 1.6) as common in newer ones. Luck could give that"),
+        ((np.nan, np.nan, np.nan), "no newer ones. Luck could give that"),
+    ],
+)
+def test_a_trait_turned_round_only_where_its_whole_range_did(newer, words):
+    ends = dict(zip(("", "_low", "_high"), newer, strict=True))
+    row = {"base_lift": 1.6} | {f"holdout_base_lift{end}": value for end, value in ends.items()}
+    assert trait_answers._say_unsupported(row) == words
+
+
 def test_a_trait_that_none_of_the_best_has_is_said_so_and_only_the_market_has_verdicts():
     frame = company(n=800).assign(n_opportunities=1)
     frame["kind"] = frame["kind"].mask(frame["is_best"] & (frame["kind"] == "C"), "B")

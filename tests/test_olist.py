@@ -9,8 +9,6 @@ from companies import leave_out
 from icp_lib import publish, quality, value
 from icp_lib import run as runs
 
-UNUSED = ("02_trait_analysis", "03_acquisition_efficiency", "06_icp_ab_test")
-
 
 @pytest.fixture(scope="module")
 def run(shared_data, tmp_path_factory):
@@ -77,7 +75,7 @@ def test_sixty_leads_have_no_origin(run):
 
 
 def test_the_report_shows_the_counts_and_says_what_the_measure_is(run, tmp_path, monkeypatch):
-    leave_out(monkeypatch, *UNUSED)
+    leave_out(monkeypatch)
     folder, whole = publish.make_report("2018-Q2", str(run.data), str(tmp_path / "out"), say=lambda words: None)
     assert whole
     check, levels = (
@@ -98,7 +96,7 @@ def test_its_own_sql_gives_the_close_rates_by_origin_and_names_what_only_winners
 ):
     """Close rates of SOURCE.md, won leads of all; the one row in quarantine is an organic lead that was won."""
     own, files = repo / "data" / "olist", shared_data / "olist"
-    leave_out(monkeypatch, *UNUSED)
+    leave_out(monkeypatch)
     folder, whole = publish.make_report("2018-Q4", str(own), str(tmp_path / "out"), str(files), say=lambda words: None)
     assert whole
     levels = pd.read_csv(folder / "tables" / "segment_levels.csv").set_index(["attribute", "level"])

@@ -198,7 +198,7 @@ def test_without_a_lead_beyond_luck_no_profile_is_named(tmp_path, monkeypatch):
     folder.mkdir()
     for name, frame in demo.build_world(11, 900, True, tables=("accounts", "opportunities")).items():
         frame.to_csv(folder / f"{name}.csv", index=False)
-    leave_out(monkeypatch, "02_trait_analysis", "03_acquisition_efficiency", "06_icp_ab_test")
+    leave_out(monkeypatch)
     site, whole = publish.make_report("2026-Q3", str(folder), str(tmp_path / "out"), say=lambda words: None)
     front = (site / "index.html").read_text(encoding="utf-8")
     assert whole and "<h1>No profile yet.</h1>" in front and "None has a lead that luck could not give" in front

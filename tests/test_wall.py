@@ -156,7 +156,7 @@ def test_a_phone_cuts_no_text(sheet):
 
 
 def test_with_room_on_the_sheet_a_claim_is_not_cut(sheet):
-    long = CLAIMS.assign(claim="Road freight companies with 5 to 20 employees where the owner buys are worth more.")
+    long = CLAIMS.assign(claim="Road freight companies with 5 to 20 employees where the owner buys cost less to win.")
     driver = sheet(FRONT, HEADLINE, long, PROFILE)
     assert driver.execute_script(CUT) == []
 
