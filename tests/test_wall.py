@@ -155,12 +155,6 @@ def test_a_phone_cuts_no_text(sheet):
     assert driver.execute_script(CUT) == []
 
 
-def test_with_room_on_the_sheet_a_claim_is_not_cut(sheet):
-    long = CLAIMS.assign(claim="Road freight companies with 5 to 20 employees where the owner buys cost less to win.")
-    driver = sheet(FRONT, HEADLINE, long, PROFILE)
-    assert driver.execute_script(CUT) == []
-
-
 def test_no_text_on_the_sheet_is_smaller_than_11_px(sheet):
     driver = sheet(FRONT, HEADLINE, CLAIMS, FULL, ACTIONS)
     script = """const isText = (node) => node.nodeType === 3 && node.textContent.trim();
