@@ -22,10 +22,11 @@ LAYERS = (
     "designs heterogeneity outcomes studies assignment experiment_health experiment_effects experiment_design "
     "decisions",
     "segments quality profile offer answers change realised traits contrast trait_model trait_selection "
-    "trait_answers best_customers personas success economics retention growth attribution reach efficiency "
+    "best_customers personas success economics retention growth attribution reach efficiency "
     "efficiency_answers rivals experiments",
     "formats sentences marks notes display charts labels planes figures search_figures segment_figures trait_figures "
-    "attribution_figures efficiency_figures economics_figures experiment_figures experiment_answers codebook template",
+    "attribution_figures efficiency_figures economics_figures experiment_figures experiment_answers trait_answers "
+    "codebook template",
     "saved run kernels failing execution scratch manifest approval shelf svg terms pages glossary "
     "cards knowledge explorer_chart explorer timeline front wall summary site publish __main__",
 )
