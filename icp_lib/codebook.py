@@ -149,7 +149,8 @@ PROTOCOL = {
     "guardrails": "What must not get worse: a measure with `not_worse_than`, the loss that is still acceptable: "
     "below 0, such as -0.08; for cycle_days above 0, the days more.",
     "looks": "When it may be decided, as shares of the accounts whose window is over; the last one is 1. A look is "
-    "taken at the end of a quarter, so where all accounts start on one day [0.5, 1.0] is one look.",
+    "taken at the end of a quarter, so where all accounts start on one day [0.5, 1.0] is one look. Of a list that "
+    "grows, looks before the last need `assignment.n_per_arm`.",
     "expected_rate": "The primary rate with business as usual; without it, the rate seen so far.",
     "mde": "The smallest effect that the test should find, in the unit of the primary measure.",
     "smallest_worth": "The smallest effect that would be worth it: a range that ends below stops the test.",

@@ -198,17 +198,23 @@ def numeric_columns(values: pd.Series, name: str) -> dict[str, pd.Series]:
 def find_shares(frame: pd.DataFrame, protocol: Protocol, cutoffs: Sequence[datetime]) -> list[float]:
     """Return the share of the planned accounts whose primary window was over at each moment, from what was listed then.
 
-    Without a planned number, or once nobody has been assigned for a quarter, the accounts listed by then are all there
-    are. Once all of them, 50 or more, are through, the test is over: with those that come later the share is above 1.
+    The accounts listed by then are all there are once nobody has been assigned for a quarter, and without a planned
+    number also where nobody came after the day of the protocol. Otherwise nobody can say, without that number, what
+    share those are that are through: 0 until all of them are. Once all of them, 50 or more, are through, the test is
+    over: with those that come later the share is above 1.
     """
     n_groups = len(protocol.profiles) * (len(protocol.arms) if protocol.design == "uplift" else 1)
     planned, final, shares = (protocol.assignment.n_per_arm or 0) * n_groups, 0, []
     over = frame["assigned_at"] + pd.Timedelta(days=protocol.primary.window_days)
     for cutoff in map(pd.Timestamp, cutoffs):
-        listed = frame.loc[frame["assigned_at"] <= cutoff, "assigned_at"]
-        is_all = len(listed) >= _ALL * planned or listed.max() <= cutoff - pd.DateOffset(months=3)
+        listed, n_over = frame.loc[frame["assigned_at"] <= cutoff, "assigned_at"], int((over <= cutoff).sum())
+        if planned:
+            is_all = len(listed) >= _ALL * planned
+        else:
+            is_all = n_over >= FULL * len(listed) or (listed.dt.date <= protocol.assigned_on).all()
+        is_all |= listed.max() <= cutoff - pd.DateOffset(months=3)
         total = final or (len(listed) if is_all else planned)
-        shares.append(float((over <= cutoff).sum() / total) if len(listed) else 0.0)
+        shares.append(n_over / total if total else 0.0)
         final = total if shares[-1] >= FULL and total >= MIN_OPPORTUNITIES else 0
     return shares
 

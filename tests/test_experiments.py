@@ -16,6 +16,7 @@ from icp_lib.looks import find_level
 from icp_lib.protocols import METRIC_NAMES
 from icp_lib.rules import Segment
 from icp_lib.schemas import CLAIM_COLUMNS
+from icp_lib.studies import find_shares
 
 END = CUTOFFS[-1]
 #: Windows are over, and the list may still grow: nobody was assigned for less than a quarter.
@@ -243,6 +244,15 @@ def test_accounts_that_come_after_the_last_look_are_extra():
     row = experiments.judge_tests(tests, accounts, sources, END).decisions.iloc[0]
     assert row["decision"] == "continue" and "the last planned look was taken" in row["why"]
     assert "always valid" in row["adjustment"]
+
+
+@pytest.mark.parametrize(("n_per_arm", "shares"), [(None, [0.0, 0.0, 0.0, 1.0]), (240, [0.125, 0.375, 0.625, 1.0])])
+def test_of_a_list_that_grows_nobody_knows_the_share_without_the_planned_number(n_per_arm, shares):
+    """120 accounts a quarter, in the middle of it windows of 45 days end: at the first end half of those so far."""
+    ends = pd.date_range("2026-04-01", periods=5, freq="QS")
+    day = [end - pd.Timedelta(days=ago) for end in ends[:4] for ago in [80] * 60 + [20] * 60]
+    plan = write_protocol(looks=[0.3, 1.0], assignment={"n_per_arm": n_per_arm} if n_per_arm else {})
+    assert find_shares(pd.DataFrame({"assigned_at": day}), plan, [*ends[:3], ends[4]]) == shares
 
 
 @pytest.mark.parametrize(
