@@ -55,7 +55,7 @@ def compare_definitions(costs: Costs, paid_channels=(), period=YEAR) -> pd.DataF
     inside = np.isin(np.arange(costs.ledger.n_months) + 1, list(period))[:, None]
     existing = entries["audience"].eq("existing") & entries["category"].isin(SHARED)
     media = _only(now, paid, (_amounts(costs, is_paid) * inside).sum(axis=0))
-    media_lagged = _only(house, paid, (_amounts(costs, is_paid) * share / known).sum(axis=0))
+    media_lagged = _only(house, paid, (_amounts(costs, is_paid) * share / np.maximum(known, 1e-9)).sum(axis=0))
     blended = now._replace(shared=now.shared | {"existing": now.shared["media"] * 0
                                                 + (_amounts(costs, existing) * inside).sum(axis=0)})  # fmt: skip
     winners = house._replace(won=np.where(np.arange(len(house.won))[:, None] == won, house.won[-1:], house.won))
