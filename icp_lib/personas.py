@@ -285,6 +285,8 @@ def _judge(row: dict) -> str:
 def _note(row: dict) -> str:
     if row["verdict"] != "not enough data":
         is_lone = row["verdict"] == "not supported" and row["p_adjusted"] <= stats.MAX_P
+        if row["verdict"] == "confirmed" and row["holdout_gap_won_rate_low"] <= 0 <= row["holdout_gap_won_rate_high"]:
+            return "The range touches zero; the check asks for one side only"
         return "Found in older deals, not seen in newer ones" if is_lone else ""
     if row["found_n"] < stats.MIN_OPPORTUNITIES:
         return f"{row['found_n']:,} deals of the {stats.MIN_OPPORTUNITIES} needed"

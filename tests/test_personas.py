@@ -105,6 +105,9 @@ def test_newer_deals_that_show_nothing_are_no_sign_of_the_same_direction():
     assert personas._judge(row()) == "not supported"
     assert personas._judge(row(holdout_lift=1.1, holdout_p_value=0.2, holdout_p_adjusted=0.2)) == "promising"
     assert personas._judge(row(holdout_lift=1.3, holdout_p_value=0.01, holdout_p_adjusted=0.01)) == "confirmed"
+    limits = {"holdout_gap_won_rate_low": -0.001, "holdout_gap_won_rate_high": 0.2, "verdict": "confirmed"}
+    assert "asks for one side only" in personas._note(row(**limits))
+    assert personas._note(row(**limits | {"holdout_gap_won_rate_low": 0.001})) == ""
     told = pd.DataFrame({"persona": ["Owner", "Buyer"], "verdict": "promising", "p_adjusted": [0.002, 0.3],
                          "same_as": ""})  # fmt: skip
     words = trait_answers.pick_people(told)["luck_words"].tolist()
