@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import ibis
 import ibis.expr.types as ir
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from ibis import _
 
+from icp_lib.moments import first_day
 from icp_lib.schemas import DATED_BY, TABLES
 
 FOUND_SHARE = 0.6
@@ -41,7 +42,7 @@ def cut(
     """
     dated_by = DATED_BY.get(name)
     if dated_by:
-        end = ibis.literal(cutoff if TABLES[name][dated_by].kind == "time" else _month_after(cutoff))
+        end = ibis.literal(cutoff if TABLES[name][dated_by].kind == "time" else first_day(cutoff).to_pydatetime())
         table = table.filter(table[dated_by].isnull() | (table[dated_by] < end))
     end = ibis.literal(cutoff)
     later = [c.name for c in TABLES[name].columns if c.kind == "time" and c.name not in (dated_by, "closed_at")]
@@ -52,11 +53,6 @@ def cut(
     if name == "opportunities":
         return _reopen(table, end).mutate(is_relevant=is_relevant(table, types, min_amount))
     return table
-
-
-def _month_after(cutoff: datetime) -> datetime:
-    """Return the first month that does not exist yet: a month is a date, not a moment, in every time zone."""
-    return (cutoff + timedelta(days=7)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 def is_relevant(opportunities: ir.Table, types: Iterable[str] = ("new",), min_amount: float = 0.0) -> ir.BooleanValue:

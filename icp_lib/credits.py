@@ -7,7 +7,7 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
-from icp_lib.value import months_before
+from icp_lib.moments import months_ago
 
 #: Months before as-of in which deals are still followed, so neither they nor what was spent then count.
 FOLLOWED_MONTHS = 12
@@ -173,6 +173,6 @@ def sum_spend(spend: pd.DataFrame, cutoff: datetime) -> tuple[pd.Series, pd.Time
     {'Fair': 300.0}
     """
     bought = spend[spend["category"].isin(["media", "events"]) & spend["channel"].notna()]
-    bought = bought[months_before(bought["month"], cutoff) > FOLLOWED_MONTHS] if len(bought) else bought
+    bought = bought[months_ago(bought["month"], cutoff) > FOLLOWED_MONTHS] if len(bought) else bought
     since = pd.Timestamp(bought["month"].min()) if len(bought) else pd.Timestamp(cutoff)
     return bought.groupby("channel")["amount"].sum().astype(float), since

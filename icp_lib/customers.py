@@ -7,8 +7,9 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
+from icp_lib.moments import first_day, months_ago, to_utc
 from icp_lib.rules import Segment
-from icp_lib.value import CHURN_MONTHS, months_before
+from icp_lib.value import CHURN_MONTHS
 
 COLUMNS = ["account_id", "family_id", "won_at", "live_at", "churned_at", "followed_until"]
 
@@ -51,17 +52,18 @@ def build_customers(
     won_at = won.groupby("account_id")["closed_at"].min().rename("won_at")
     table = accounts[["account_id", "family_id"]].merge(won_at, on="account_id").dropna(subset="won_at")
     table = table.sort_values("account_id", ignore_index=True)
-    end = pd.Timestamp(cutoff).round("D")
+    end = first_day(cutoff)
     live, churned = _live_and_churned(table["account_id"], revenue, cutoff)
-    table["live_at"] = _first_days(live, end).where(live.notna(), table["won_at"])
-    table["churned_at"] = _first_days(churned, end)
-    return table.assign(followed_until=end - pd.DateOffset(months=CHURN_MONTHS))[COLUMNS]
+    table["live_at"] = to_utc(_first_days(live, end), cutoff).where(live.notna(), table["won_at"])
+    table["churned_at"] = to_utc(_first_days(churned, end), cutoff)
+    followed = pd.Series(end - pd.DateOffset(months=CHURN_MONTHS), table.index, dtype="datetime64[us]")
+    return table.assign(followed_until=to_utc(followed, cutoff))[COLUMNS]
 
 
 def _live_and_churned(account_id: pd.Series, revenue: pd.DataFrame, cutoff: datetime) -> tuple[pd.Series, pd.Series]:
     """Months back from as-of (1 is the last month) of the first revenue and of the first of three months without."""
     paid = revenue[(revenue["revenue"] > 0) & (pd.Index(account_id).get_indexer(revenue["account_id"]) >= 0)]
-    ago = months_before(paid["month"], cutoff) if len(paid) else pd.Series([], dtype=float)
+    ago = months_ago(paid["month"], cutoff) if len(paid) else pd.Series([], dtype=float)
     months = pd.DataFrame({"account_id": paid["account_id"], "ago": ago}).drop_duplicates()
     months = months.sort_values(["account_id", "ago"], ascending=[True, False], ignore_index=True)
     after = months.groupby("account_id")["ago"].shift(-1).fillna(0)

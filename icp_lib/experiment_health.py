@@ -70,7 +70,7 @@ def _check_protocol(study: Study) -> dict:
     if protocol.agreed and protocol.agreed != protocol.hash:
         found = f"its rules are not those agreed: {protocol.agreed} then, {protocol.hash} now."
         return _row(name, FAILED, found, "Put the old rules back and list the change under deviations.")
-    first = study.lines["assigned_at"].min() if len(study.lines) else pd.NaT
+    first = study.lines["assigned_on"].min() if len(study.lines) else pd.NaT
     written = pd.Timestamp(protocol.written_on) if protocol.written_on else pd.NaT
     if pd.notna(written) and pd.notna(first) and written >= first:
         found = f"written on {name_day(written)}, the first account was assigned on {name_day(first)}."

@@ -125,7 +125,7 @@ def list_deviations(test: Study) -> list[str]:
     """Return what was done otherwise than agreed: logged by the team, or seen in the list."""
     protocol, said = test.protocol, []
     said += [f"{name_day(each.day)}: {each.what.rstrip('.')}." for each in protocol.deviations]
-    first = test.lines["assigned_at"].min() if len(test.lines) else pd.NaT
+    first = test.lines["assigned_on"].min() if len(test.lines) else pd.NaT
     if pd.notna(first) and abs(first - pd.Timestamp(protocol.assigned_on)) > pd.Timedelta(days=_LATE_DAYS):
         said.append(f"Assigned from {name_day(first)} on; planned was {name_day(protocol.assigned_on)}.")
     return said

@@ -7,8 +7,9 @@ import pandas as pd
 
 from icp_lib import stats
 from icp_lib.intervals import estimate_draws, estimate_rare
+from icp_lib.moments import months_before
 from icp_lib.months import MIN_CUSTOMERS, YEAR, Months, build_row, build_rows, code_families
-from icp_lib.value import CHURN_MONTHS, months_before
+from icp_lib.value import CHURN_MONTHS
 
 MOST_EXPANSION = 36
 

@@ -13,7 +13,8 @@ import pandas as pd
 
 from icp_lib import draws
 from icp_lib.customers import build_customers
-from icp_lib.value import WINDOW_DAYS, months_before
+from icp_lib.moments import first_day, months_ago, months_before, to_local
+from icp_lib.value import WINDOW_DAYS
 
 MARKETING = ("media", "events", "tools")
 SHARED = (*MARKETING, "salaries")
@@ -122,7 +123,7 @@ def _build_entries(spend: pd.DataFrame, cutoff: datetime) -> pd.DataFrame:
     """Rows of `spend` by month counted back; media and the like for existing customers keep their audience."""
     columns = ["category", "amount", "channel", "campaign_id", "audience"]
     table = spend.reindex(columns=columns).reset_index(drop=True)
-    ago = months_before(spend["month"], cutoff).to_numpy(int) if len(spend) else np.zeros(0, int)
+    ago = months_ago(spend["month"], cutoff).to_numpy(int) if len(spend) else np.zeros(0, int)
     return table.assign(amount=table["amount"].astype(float)).assign(ago=ago)[["ago", *columns]]
 
 
@@ -141,10 +142,9 @@ def _build_spans(deals: pd.DataFrame, known: pd.Index, cutoff: datetime) -> pd.D
 
     A deal that is not won has its first 365 days: then it counts as ended, whatever the pipeline says.
     """
-    end = pd.Timestamp(cutoff).round("D")
-    shift = end - pd.Timestamp(cutoff)
-    first = (deals["created_at"] + shift).dt.normalize().to_numpy("datetime64[D]")
-    closed = (deals["closed_at"] + shift).dt.normalize().to_numpy("datetime64[D]")
+    end = first_day(cutoff)
+    first = to_local(deals["created_at"], cutoff).to_numpy("datetime64[D]")
+    closed = to_local(deals["closed_at"], cutoff).to_numpy("datetime64[D]")
     is_won, as_of = (deals["status"] == "won").to_numpy(bool), np.datetime64(end, "D") - 1
     given_up = first + (WINDOW_DAYS - 1)
     is_late = ~is_won & ~(closed <= given_up)
@@ -211,7 +211,7 @@ def _build_care(entries, customers, revenue, known, cutoff, notes: list[str]) ->
     row is split evenly over the customers who go live then. Months before the category's first spend stay as they are.
     """
     account = known.get_indexer(revenue["account_id"])
-    ago = months_before(revenue["month"], cutoff).to_numpy(int) if len(revenue) else np.zeros(0, int)
+    ago = months_ago(revenue["month"], cutoff).to_numpy(int) if len(revenue) else np.zeros(0, int)
     going = customers.loc[customers["is_live"], ["account", "live"]].rename(columns={"live": "ago"})
     live = pd.Series(customers["live"].to_numpy(), index=customers["account"])
     parts = []

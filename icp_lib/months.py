@@ -12,7 +12,7 @@ from icp_lib import draws
 from icp_lib.customers import mark_segments
 from icp_lib.intervals import MANY, calibrate_draws
 from icp_lib.metrics import METRICS
-from icp_lib.value import months_before
+from icp_lib.moments import first_day, months_ago, months_before
 
 EVERYBODY = "All customers"
 #: A table whose first month has a customer won longer before than this begins in the middle of the company's life.
@@ -74,10 +74,10 @@ def build_months(
     Months
         With no columns of months where there is no revenue.
     """
-    end = pd.Timestamp(cutoff).round("D")
+    end = first_day(cutoff)
     last = end.year * 12 + end.month - 2
     rows = revenue[revenue["account_id"].isin(customers["account_id"])]
-    at = last + 1 - months_before(rows["month"], cutoff).to_numpy() if len(rows) else np.zeros(0, int)
+    at = last + 1 - months_ago(rows["month"], cutoff).to_numpy() if len(rows) else np.zeros(0, int)
     rows, at = rows[at <= last], at[at <= last].astype(int)
     won = last + 1 - months_before(customers["won_at"], cutoff)
     first = _first_month(at, won.to_numpy()[pd.Index(customers["account_id"]).get_indexer(rows["account_id"])], last)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from icp_lib import draws, stats
+from icp_lib.moments import months_ago, months_before
 from icp_lib.rules import Segment
 from icp_lib.space import Space
 
@@ -37,7 +38,7 @@ def estimate_realised(
         return pd.DataFrame(columns=columns)
     paid = revenue[revenue["account_id"].isin(first.index)]
     start = paid["account_id"].map(first)
-    months = (paid["month"].dt.year - start.dt.year) * 12 + paid["month"].dt.month - start.dt.month
+    months = months_before(start, cutoff) - months_ago(paid["month"], cutoff)
     margin = paid["gross_margin"].fillna(paid["revenue"] * gross_margin_rate).where(months.between(0, 11), 0.0)
     signed = units[won_at.notna() & (won_at <= units["account_id"].map(first) + pd.DateOffset(months=12))]
     table = pd.DataFrame({

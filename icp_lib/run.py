@@ -6,10 +6,9 @@ import json
 import os
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import ibis
 import pandas as pd
@@ -20,6 +19,7 @@ from icp_lib import extract as extracts
 from icp_lib import journeys as touch_paths
 from icp_lib import rules
 from icp_lib.checks import DataError, hint
+from icp_lib.moments import Cutoff
 from icp_lib.reading import escape_path
 from icp_lib.saved import check_name, read_table, write_table
 from icp_lib.schemas import TABLES
@@ -102,9 +102,9 @@ class Quarter:
         """The quarter before."""
         return Quarter.before(self.start, self.fiscal_year_start)
 
-    def cutoff(self, zone: str) -> datetime:
+    def cutoff(self, zone: str) -> Cutoff:
         """Return the first moment after as-of in a time zone, as naive UTC."""
-        return datetime.combine(self.end, time(), ZoneInfo(zone)).astimezone(UTC).replace(tzinfo=None)
+        return Cutoff.at_end(self.as_of, zone)
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Run:
         return self.quarter.as_of
 
     @property
-    def cutoff(self) -> datetime:
+    def cutoff(self) -> Cutoff:
         """The first moment that does not exist yet, naive UTC."""
         return self.quarter.cutoff(self.settings.timezone)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from icp_lib import outcomes, randomisation, trials
+from icp_lib.moments import to_local
 from icp_lib.outcomes import Sources
 from icp_lib.protocols import Measure, Protocol, Protocols, name_words
 from icp_lib.stats import MIN_OPPORTUNITIES
@@ -101,6 +102,7 @@ def _begun(protocol: Protocol, end: pd.Timestamp) -> bool:
 def _build_study(name, protocols, assignments, set_aside, accounts, sources, cutoffs) -> Study:
     protocol, problem = protocols.by_id.get(name), protocols.problems.get(name, "")
     lines = list_lines(name, assignments, set_aside, accounts)
+    lines["assigned_on"] = to_local(lines["assigned_at"], cutoffs[-1]).dt.normalize()
     if protocol is None:
         problem = problem or f"experiments.yml has no experiment '{name}': what was to be shown was not written down."
         return Study(name, None, problem, lines, lines[lines["fate"] == ANALYSED], [], [], [0.0])
@@ -206,12 +208,13 @@ def find_shares(frame: pd.DataFrame, protocol: Protocol, cutoffs: Sequence[datet
     n_groups = len(protocol.profiles) * (len(protocol.arms) if protocol.design == "uplift" else 1)
     planned, final, shares = (protocol.assignment.n_per_arm or 0) * n_groups, 0, []
     over = frame["assigned_at"] + pd.Timedelta(days=protocol.primary.window_days)
+    is_later = to_local(frame["assigned_at"], cutoffs[-1]).dt.date > protocol.assigned_on
     for cutoff in map(pd.Timestamp, cutoffs):
         listed, n_over = frame.loc[frame["assigned_at"] <= cutoff, "assigned_at"], int((over <= cutoff).sum())
         if planned:
             is_all = len(listed) >= _ALL * planned
         else:
-            is_all = n_over >= FULL * len(listed) or (listed.dt.date <= protocol.assigned_on).all()
+            is_all = n_over >= FULL * len(listed) or not is_later[listed.index].any()
         is_all |= listed.max() <= cutoff - pd.DateOffset(months=3)
         total = final or (len(listed) if is_all else planned)
         shares.append(n_over / total if total else 0.0)

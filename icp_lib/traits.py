@@ -12,6 +12,7 @@ from icp_lib import accounts as account_table
 from icp_lib import draws, stats
 from icp_lib.checks import DataError
 from icp_lib.customers import build_customers
+from icp_lib.moments import to_local
 from icp_lib.rules import Segment, build_levels, is_comparable
 from icp_lib.schemas import check_trait
 from icp_lib.space import PLACEBOS
@@ -154,7 +155,7 @@ def estimate_first_year(
     if revenue.empty:
         return pd.Series(np.nan, accounts.index)
     won_at = accounts["first_won_at"]
-    won_month = (won_at + (pd.Timestamp(cutoff).round("D") - pd.Timestamp(cutoff))).dt.to_period("M").dt.to_timestamp()
+    won_month = to_local(won_at, cutoff).dt.to_period("M").dt.to_timestamp()
     last = revenue["month"].max() - pd.DateOffset(months=10)  # the month of as-of may not be billed yet
     is_seen = (won_at <= pd.Timestamp(cutoff) - pd.DateOffset(months=12)) & won_month.between(
         revenue["month"].min(), last

@@ -9,6 +9,7 @@ import pandas as pd
 
 from icp_lib.checks import DataError, check_in
 from icp_lib.metrics import METRICS
+from icp_lib.moments import months_ago, months_before
 
 WINDOW_DAYS = 365
 MIN_WON_PER_QUARTER = 20
@@ -105,13 +106,6 @@ def build_units(
     return units.assign(e=expected(units))
 
 
-def months_before(moments: pd.Series, cutoff: datetime) -> pd.Series:
-    """Whole and begun months from a moment's month to as-of, in the company's time zone: 1 is the last month."""
-    end = pd.Timestamp(cutoff).round("D")
-    local = moments + (end - pd.Timestamp(cutoff))
-    return (end.year - local.dt.year) * 12 + end.month - local.dt.month
-
-
 def _opportunity_units(opportunities, cutoff, measure, gross_margin_rate) -> pd.DataFrame:
     table = opportunities[opportunities["is_relevant"]]
     closed = (table["closed_at"] - table["created_at"]).dt.total_seconds() / 86400
@@ -156,7 +150,7 @@ def _retention_units(opportunities, revenue, cutoff) -> pd.DataFrame:
     won = opportunities[opportunities["is_relevant"] & (opportunities["status"] == "won")]
     won_at = won.groupby("account_id")["closed_at"].min()
     paid = revenue[(revenue["revenue"] > 0) & revenue["account_id"].isin(won_at.index)]
-    before = pd.DataFrame({"account_id": paid["account_id"], "ago": months_before(paid["month"], cutoff)})
+    before = pd.DataFrame({"account_id": paid["account_id"], "ago": months_ago(paid["month"], cutoff)})
     live = before.groupby("account_id")["ago"].max().reindex(won_at.index)
     live = live.fillna(months_before(won_at, cutoff))
     live = live[live >= FOLLOWED_MONTHS]

@@ -16,13 +16,13 @@ SOURCES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in PA
 LAYERS = (
     "checks",
     "schemas metrics settings transforms aliases recognition opening reading mapping feeding linking fx parsing "
-    "validation quarantine extract accounts journeys demo protocols",
+    "validation quarantine extract moments accounts journeys demo protocols",
     "stats intervals months rules value customers credits groups space sizing search pruning permutation pooling power "
     "draws discovery disguise ledger lags costs evidence logistic trait_levels differences trials looks randomisation "
     "designs heterogeneity outcomes studies assignment experiment_health experiment_effects experiment_design "
     "decisions",
     "segments quality profile offer answers change realised traits contrast trait_model trait_selection "
-    "best_customers personas success economics retention growth attribution reach efficiency "
+    "redraws best_customers personas success economics retention growth attribution reach efficiency "
     "efficiency_answers rivals experiments",
     "formats sentences marks notes display charts labels planes figures search_figures segment_figures trait_figures "
     "attribution_figures efficiency_figures economics_figures experiment_figures experiment_answers trait_answers "

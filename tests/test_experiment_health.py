@@ -9,6 +9,7 @@ from experiments_of import DAY, build_accounts, build_list, build_tests, meet, w
 
 from icp_lib import experiments
 from icp_lib.experiment_health import check_health, list_withheld
+from icp_lib.moments import Cutoff
 from icp_lib.protocols import Protocols
 from icp_lib.studies import build_studies, is_reconciled
 
@@ -57,6 +58,19 @@ def test_a_protocol_with_a_mistake_withholds_only_its_own_test():
 def test_a_protocol_written_after_the_first_account_is_none():
     judged, checks, _ = judge(write_protocol(written_on=(DAY + pd.Timedelta(days=2)).date()), build_list(N))
     assert checks.loc["Protocol before launch", "state"] == "failed" and is_withheld(judged)
+
+
+@pytest.mark.parametrize(("zone", "hour"), [("Europe/Berlin", -2), ("America/Los_Angeles", 7), ("UTC", 0)])
+@pytest.mark.parametrize(("ago", "state"), [(0, "failed"), (1, "passed")])
+def test_the_day_of_the_first_account_is_that_of_the_company(zone, hour, ago, state):
+    """Assigned at midnight of 20 April on the company's clock, the protocol written that day or the day before."""
+    day = pd.Timestamp("2026-04-20")
+    plan = write_protocol(written_on=(day - pd.Timedelta(days=ago)).date(), assigned_on=day.date())
+    listed = build_list(N, assigned_at=day + pd.Timedelta(hours=hour), exposed_at=pd.NaT)
+    cutoff = Cutoff.at_end(pd.Timestamp("2026-09-30").date(), zone)
+    row = judge(plan, listed, cutoffs=[cutoff])[1].loc["Protocol before launch"]
+    assert row["state"] == state
+    assert state == "passed" or "the first account was assigned on 20 Apr 2026" in row["found"]
 
 
 def test_a_changed_rule_is_found_by_its_fingerprint():
