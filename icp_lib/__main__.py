@@ -184,7 +184,8 @@ def _assign(options: argparse.Namespace) -> int:
     lists = assignment.read_lists(target.parent, run.assignments)
     moment = assignment.find_moment(protocol, found.settings.timezone)
     taken = assignment.find_taken(lists, known, moment)
-    frame, audit = assignment.assign_accounts(protocol, run.accounts, run.opportunities, taken, moment)
+    rate = found.settings.gross_margin_rate
+    frame, audit = assignment.assign_accounts(protocol, run.accounts, run.opportunities, taken, moment, rate)
     target.parent.mkdir(parents=True, exist_ok=True)
     frame.to_csv(target, index=False, date_format="%Y-%m-%dT%H:%M:%SZ")
     audit.to_csv(target.with_name(f"{protocol.id}_audit.csv"), index=False, float_format="%.10g")
@@ -192,7 +193,7 @@ def _assign(options: argparse.Namespace) -> int:
         print(f"{row.candidate}: {row.n_assigned:,} of {row.n_eligible:,} free accounts. {row.note}".rstrip())
     for (candidate, arm), n in frame.groupby(["candidate", "arm"]).size().items():
         print(f"  {candidate}, {arm}: {n:,}")
-    sources = outcomes.Sources(*run.outcome_tables, found.settings.gross_margin_rate)
+    sources = outcomes.Sources(*run.outcome_tables, rate)
     design = experiment_design.build_drawn(protocol, frame, run.accounts, sources, moment, taken)
     for row in design.to_dict("records"):
         if words := experiment_answers.say_unable(row, protocol):

@@ -75,12 +75,14 @@ def estimate_flow(
     moment: datetime,
     n_worked: int,
     n_eligible: int,
+    gross_margin_rate: float = 1.0,
 ) -> dict:
     """Return how much of the current effort a test would use.
 
     Of all deals opened in the year before, the share opened by accounts of the profile, times the share of the eligible
     ones that would be worked otherwise: customers and accounts in a deal are not there to be worked. The same for the
-    first-year margin of deals won; one without an amount takes the mean of the others.
+    first-year margin of deals won (amounts take the default rate where none is given); one without an amount takes the
+    mean of the others.
 
     Returns
     -------
@@ -93,7 +95,7 @@ def estimate_flow(
     since = moment - pd.Timedelta(days=WINDOW_DAYS)
     opened = deals[deals["created_at"].between(since, moment, inclusive="left")]
     won = deals[(deals["status"] == "won") & deals["closed_at"].between(since, moment, inclusive="left")]
-    margin = first_year_margin(won)
+    margin = first_year_margin(won, gross_margin_rate)
     margin = margin.fillna(margin.mean()).fillna(0.0)
     part = min(1.0, n_worked / max(n_eligible, 1))
     all_margin = margin.sum()
@@ -125,6 +127,7 @@ def assign_accounts(
     opportunities: pd.DataFrame,
     taken: Collection[str] = (),
     assigned_at: datetime | None = None,
+    gross_margin_rate: float = 1.0,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Draw the arms of a test.
 
@@ -143,6 +146,8 @@ def assign_accounts(
         Accounts in a test that is not over.
     assigned_at : datetime, optional
         Naive UTC; default the protocol's day.
+    gross_margin_rate : float
+        Of deals that give no margin.
 
     Returns
     -------
@@ -166,7 +171,8 @@ def assign_accounts(
         found, audit = _assign_candidate(protocol, candidate, pool, number, pools)
         used |= set(found["account_id"])
         n_worked = len(found) if protocol.design == "sample" else int((found["arm"] != protocol.control).sum())
-        flow = estimate_flow(candidate, accounts, opportunities, moment, n_worked, audit["n_eligible"])
+        effort = n_worked, audit["n_eligible"], gross_margin_rate
+        flow = estimate_flow(candidate, accounts, opportunities, moment, *effort)
         audits.append(audit | flow)
         lists.append(found)
     audit = pd.DataFrame(audits)

@@ -104,7 +104,8 @@ def _describe(test: Study, candidate: Candidate, accounts, sources, end, running
     }  # fmt: skip
     n_worked = n_per_group * (n_split - (protocol.design == "uplift"))
     n_eligible = len(set(free["account_id"]) | set(test.frame.loc[here[here].index, "account_id"] if n_own else ()))
-    flow = assignment.estimate_flow(candidate, accounts, sources.opportunities, end, n_worked, n_eligible)
+    effort = n_worked, n_eligible, sources.gross_margin_rate
+    flow = assignment.estimate_flow(candidate, accounts, sources.opportunities, end, *effort)
     row |= flow | {"is_within_cap": not any(share > protocol.max_share for share in flow.values())}
     if not np.isfinite(level) or level <= 0 or (primary.is_rate and level + protocol.mde >= 1):
         return row | {"is_able": False, "note": "nobody had the outcome: no size can be worked out."}

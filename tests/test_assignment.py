@@ -106,6 +106,15 @@ def test_customers_do_not_dilute_the_share_of_the_effort_and_an_unknown_amount_i
     assert flow["share_of_margin"] == pytest.approx(2 / 60)
 
 
+def test_an_amount_without_a_margin_takes_the_default_rate():
+    """Two alike halves: one gives margins of 30, the other amounts of 100 at a rate of 30 %."""
+    won = build_deals([(f"A{i:05d}", -90, -30, "won", 30.0 if i < 25 else np.nan) for i in range(50)])
+    won["amount"] = np.where(won["gross_margin"].isna(), 100.0, np.nan)
+    first = Candidate(id="few", conditions=[{"attribute": "employees", "op": "between", "value": [None, 26]}])
+    flow = estimate_flow(first, build_accounts(50), won, DAY, 25, 25, gross_margin_rate=0.3)
+    assert flow["share_of_margin"] == pytest.approx(0.5)
+
+
 def test_mistakes_are_named():
     accounts = build_accounts(100)
     with pytest.raises(DataError, match=r"no account has 'contry'\. Did you mean 'country'"):
