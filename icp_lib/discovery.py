@@ -12,7 +12,7 @@ from icp_lib.space import PLACEBOS, SUMS, Part, Space, build_part
 
 MOST_OFFERED, MOST_P, MOST_SHARED = 6, 0.20, 1 / 3
 MIN_SUPPORT = {"found": 50, "recent": 25}
-TWIN, N_RESAMPLES = 0.6, 100
+TWIN, N_RESAMPLES, N_AT_ONCE = 0.6, 100, 20
 N_DRAWS, N_HELD_OUT, SEED = 999, 9_999, 1
 #: With more accounts than this the null world is made of multipliers in place of permutations.
 MOST_PERMUTED = 100_000
@@ -100,22 +100,22 @@ def _search(
     levels = space.membership[np.ix_(data.rows, numbers)]
     minimum = {COLUMN["n_accounts"]: 1, counted: least}
     found = search.search_conjunctions(levels, space.attribute[numbers], data.sums, depth=depth, minimum=minimum)
-    luck = _shuffle(data, levels, found.levels, n_draws)
+    expected = data.sums[:, COLUMN["e_capped"]]
+    luck = _shuffle(data, levels, found.levels, n_draws, expected=expected, sizes=SIZES)
     return found._replace(levels=np.r_[numbers, -1][found.levels]), luck  # numbers of the space; -1: no condition
 
 
-def _shuffle(data: Part, levels: np.ndarray, conjunctions: np.ndarray, n_draws: int) -> permutation.Permuted:
+def _shuffle(
+    data: Part, levels: np.ndarray, conjunctions: np.ndarray, n_draws: int, sign: float = 1.0, **noise
+) -> permutation.Permuted:
     """The search repeated without truth: outcomes permuted, or for very many accounts multiplied by normal numbers."""
+    residual, keywords = sign * data.residual, {"family": data.family, "seed": SEED}
     if len(data.rows) <= MOST_PERMUTED:
-        expected = data.sums[:, COLUMN["e_capped"]]
-        return permutation.permute_search(
-            levels, conjunctions, data.residual, data.stratum, data.family, n_draws=n_draws, seed=SEED,
-            expected=expected, sizes=SIZES,
-        )  # fmt: skip
-    powers = np.column_stack([data.residual**power for power in range(4)])
-    return permutation.multiplier_search(
-        levels, conjunctions, powers, data.stratum, family=data.family, n_draws=n_draws, seed=SEED
-    )
+        keywords |= {"n_draws": n_draws, **noise}
+        return permutation.permute_search(levels, conjunctions, residual, data.stratum, **keywords)
+    powers = np.column_stack([residual**power for power in range(4)])
+    keywords["n_draws"] = min(n_draws, N_DRAWS)  # a fixed list needs no more: there are very many accounts
+    return permutation.multiplier_search(levels, conjunctions, powers, data.stratum, **keywords)
 
 
 def _lift(m, e, total_m: float, total_e: float) -> np.ndarray:
@@ -202,18 +202,21 @@ def estimate_stability(space: Space, found: Found) -> np.ndarray:
     data, numbers = found.part, found.offered["number"].to_numpy()
     levels = space.membership[data.rows]
     names = space.accounts["family_id"].iloc[data.rows]
-    weights = draws.draw_weights(names, N_RESAMPLES).astype(float)
-    weighted = weights * data.residual[:, None]
-    totals = search.sum_inside(levels, found.conjunctions, np.hstack([weighted, weighted * data.residual[:, None]]))
-    got, squares = np.hsplit(totals, 2)
-    t = np.divide(got, np.sqrt(squares), out=np.zeros(got.shape), where=squares > 0)
+    weights = draws.draw_weights(names, N_RESAMPLES)
     wanted = [levels[:, _used(found.conjunctions[number])].all(axis=1) for number in numbers]
     hits = np.zeros(len(numbers))
-    for column in t.T:
-        best = np.argsort(-column, kind="stable")[:200]
-        chosen = pruning.choose_distinct(levels, found.conjunctions, best, most=MOST_OFFERED, shared=MOST_SHARED)
-        masks = [levels[:, _used(found.conjunctions[number])].all(axis=1) for number in chosen]
-        hits += [max(((mask & own).sum() / (mask | own).sum() for mask in masks), default=0) >= TWIN for own in wanted]
+    for first in range(0, N_RESAMPLES, N_AT_ONCE):
+        weighted = weights[:, first : first + N_AT_ONCE] * data.residual[:, None]
+        values = np.hstack([weighted, weighted * data.residual[:, None]])
+        got, squares = np.hsplit(search.sum_inside(levels, found.conjunctions, values), 2)
+        t = np.divide(got, np.sqrt(squares), out=np.zeros(got.shape), where=squares > 0)
+        for column in t.T:
+            best = np.argsort(-column, kind="stable")[:200]
+            chosen = pruning.choose_distinct(levels, found.conjunctions, best, most=MOST_OFFERED, shared=MOST_SHARED)
+            masks = [levels[:, _used(found.conjunctions[number])].all(axis=1) for number in chosen]
+            hits += [
+                max(((mask & own).sum() / (mask | own).sum() for mask in masks), default=0) >= TWIN for own in wanted
+            ]
     return hits / N_RESAMPLES
 
 
@@ -251,8 +254,7 @@ def check_held_out(space: Space, masks: np.ndarray, n_draws: int = N_HELD_OUT) -
     inside = masks[data.rows]
     sums = dict(zip(SUMS, (inside.T.astype(float) @ data.sums).T, strict=True))
     one = np.arange(inside.shape[1])[:, None]
-    keywords = {"n_draws": n_draws, "seed": SEED}
-    better = permutation.permute_search(inside, one, data.residual, data.stratum, data.family, **keywords)
+    better = _shuffle(data, inside, one, n_draws)
     ids = space.accounts["account_id"].to_numpy()
     units = [groups.find_units(data.units, ids[mask]) for mask in masks.T]
     lifts, joint = (
@@ -260,9 +262,7 @@ def check_held_out(space: Space, masks: np.ndarray, n_draws: int = N_HELD_OUT) -
         for number in (1, max(1, len(units)))
     )
     worse = [
-        permutation.permute_search(inside, each[None], -data.residual, data.stratum, data.family, **keywords).p[0]
-        if lift.value < 1
-        else 1.0
+        _shuffle(data, inside, each[None], n_draws, sign=-1.0).p[0] if lift.value < 1 else 1.0
         for each, lift in zip(one, lifts, strict=True)
     ]
     return Checked(sums["n_opportunities"].astype(int), sums["n_won"].astype(int), sums["e_won"], lifts, joint,

@@ -166,3 +166,32 @@ def sum_draws(row, cluster, amount, n_rows: int, weights: np.ndarray) -> np.ndar
         some = slice(first, first + 8 * BLOCK)
         totals[:, 1:] += matrix[:, some].tocsr() @ weights[some].astype(float)
     return totals
+
+
+def sum_families(amounts, families, n_draws: int = 1000) -> np.ndarray:
+    """Totals of amounts over families: as they are, then in every draw. The weights are never in memory as a whole.
+
+    Parameters
+    ----------
+    amounts : array of float, shape (n_families, n_columns)
+    families : sequence of str, shape (n_families,)
+        Each once.
+    n_draws : int
+
+    Returns
+    -------
+    array of float, shape (n_columns, 1 + n_draws)
+
+    Examples
+    --------
+    >>> sum_families([[2.0], [4.0]], ["F-1", "F-2"], 3).tolist() == [
+    ...     [6.0, *(2.0 * draw_weights(["F-1"], 3) + 4.0 * draw_weights(["F-2"], 3))[0]]]
+    True
+    """
+    amounts, families = np.asarray(amounts, float), np.asarray(families, object)
+    totals = np.zeros((amounts.shape[1], 1 + n_draws))
+    totals[:, 0] = amounts.sum(axis=0)
+    for first in range(0, len(families), 8 * BLOCK):
+        some = slice(first, first + 8 * BLOCK)
+        totals[:, 1:] += amounts[some].T @ draw_weights(families[some], n_draws).astype(float)
+    return totals
