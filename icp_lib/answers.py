@@ -24,10 +24,16 @@ FACTS = {
     "Measure": "{measure}",
 }
 LUCK = (
-    "{n_draws} shuffled searches: the best group of the leader's size came to **{lift_noise}**.",
     "Chance of luck for the best group found: {p_adjusted}.",
+    stats.CALIBRATION,
     "The largest deals count only up to the 95th percentile here: one of them must not make a group.",
 )
+SHUFFLED = "{n_draws} shuffled searches: the best group of the leader's size came to **{lift_noise}**."
+IMITATED = (
+    "{n_draws} searches without truth. So many companies are not shuffled one by one: each outcome was multiplied by "
+    "chance, which gives the chance of luck, but no lift to show beside ours."
+)
+UNCOVERED = {"": "Together they leave {uncovered_rate} of {what} to companies outside of them.", "none": NOTHING}
 PUBLISHED = (
     "Always the newer one. The figure at the time of finding is too high by nature: it was picked because it was high.",
 )
@@ -74,6 +80,19 @@ def pick_claim(claims: pd.DataFrame, segments: pd.DataFrame) -> pd.DataFrame:
     return claims.merge(segments[["segment_id", "stability_rate"]], on="segment_id").head(1)
 
 
+def pick_luck(searched: pd.DataFrame) -> list[str]:
+    """Return the sentences of what luck gives, for a search that was shuffled or, above 100,000 accounts, imitated."""
+    first = IMITATED if (searched["null"].head(1) == "multipliers").all() else SHUFFLED
+    return [first, *LUCK]
+
+
+def pick_cover(segments: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """Return one row: what all offered segments together leave uncovered; kind "none" where none is offered."""
+    if not len(segments):
+        return pd.DataFrame({"kind": ["none"]})
+    return segments[["uncovered_rate"]].head(1).assign(what=name_value(measure), kind="")
+
+
 def pick_rejected(candidates: pd.DataFrame, most: int = 24) -> pd.DataFrame:
     """Return the best groups that are not offered, and why."""
     table = candidates[~candidates["is_offered"].astype(bool)].head(most)
@@ -108,8 +127,9 @@ def pick_segments(segments: pd.DataFrame) -> pd.DataFrame:
     The value is in money where it is known, else the lift; the ranges of the others are in the saved table.
     """
     value = "margin_per_day" if segments["margin_per_day"].notna().any() else "holdout_lift"
-    columns = ["segment", value, f"{value}_low", f"{value}_high", "win_rate", "cycle_median_days", "n_opportunities",
-               "verdict", "note"]  # fmt: skip
+    per_deal = ["margin_per_opportunity"] * (value == "margin_per_day")
+    columns = ["segment", value, f"{value}_low", f"{value}_high", *per_deal, "win_rate", "cycle_median_days",
+               "n_opportunities", "verdict", "note"]  # fmt: skip
     rest = segments["margin_per_day_rest"] if value == "margin_per_day" else 1.0
     return widen_ranges(segments)[columns].assign(**{"rest": rest, f"{value}_found": segments["lift_found"] * rest})
 
@@ -126,6 +146,11 @@ def pick_within(within: pd.DataFrame, most: int = 3) -> pd.DataFrame:
     words = {"": "stays", "explained": "less than half stays", "contradicted": "turns round"}
     table = within.groupby("segment_id", sort=False).head(most)[columns]
     return table.assign(judged=table["judged"].replace(words))
+
+
+def pick_strata(strata: pd.DataFrame) -> pd.DataFrame:
+    """Return the levels of the comparison that leaves the least, as a reader compares them."""
+    return strata[["segment", "within", "level", "lift", "n_opportunities", "n_won", "n_opportunities_rest"]]
 
 
 def pick_without(without: pd.DataFrame) -> pd.DataFrame:

@@ -16,9 +16,9 @@ from icp_lib.rules import Segment
 from icp_lib.studies import FULL, Study
 
 DECIDED = [
-    "experiment_id", "candidate", "arm", "control", "decision", "why", "look", "metric", "effect", "effect_low",
-    "effect_high", "p_adjusted", "adjustment", "guardrails", "worth", "n_successes", "break_even", "gain", "gain_low",
-    "gain_high", "p_best", "expected_regret", "n", "verdict", "note",
+    "experiment_id", "candidate", "arm", "control", "decision", "why", "as_agreed", "look", "metric", "effect",
+    "effect_low", "effect_high", "p_adjusted", "adjustment", "guardrails", "worth", "n_successes", "break_even", "gain",
+    "gain_low", "gain_high", "p_best", "expected_regret", "n", "verdict", "note",
 ]  # fmt: skip
 WITHHELD, PLANNED = "withheld", "not started"
 _Z = 1.959963985
@@ -111,6 +111,7 @@ def _decide_row(test: Study, row: dict, guards: pd.DataFrame, withheld: Mapping[
         kept["note"] = f"{kept['note']} {_AMONG}".strip()
     decision, why = _choose(test, row, list(guards["state"]), withheld, is_now, left)
     is_weak = test.protocol.primary.is_ratio or not test.protocol.is_dated
+    kept["as_agreed"] = test.protocol.decision.get(decision, "")
     return kept | {"decision": decision, "why": why, "verdict": judge_row(row, decision, is_weak)}
 
 

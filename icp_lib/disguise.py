@@ -44,8 +44,8 @@ def compare_within(space: Space, segments: list[Segment]) -> pd.DataFrame:
     for number, (segment, inside) in enumerate(zip(segments, insides, strict=True)):
         crude = stats.estimate_lift(units["m"], units["e"], inside, cluster)
         used = {_name_attribute(rule) for rule in segment.rules}
-        leader = {("", LEADER): insides[0].astype(int)} if number else {}
-        for (attribute, within), stratum in (strata | leader).items():
+        leader = {("", LEADER): (insides[0].astype(int), ["outside", "inside"])} if number else {}
+        for (attribute, within), (stratum, _) in (strata | leader).items():
             if attribute not in used:
                 pooled = pooling.estimate_pooled_ratio(units["m"], units["e"], inside, stratum, cluster)
                 rows.append(_describe(segment, within, crude, pooled))
@@ -75,11 +75,11 @@ def _name_attribute(rule: dict) -> str:
     return f"{rule['attribute']}: {rule['value']}" if Segment.of(rule).is_list else rule["attribute"]
 
 
-def _build_strata(space: Space) -> dict[tuple[str, str], np.ndarray]:
-    """(attribute, its words) -> the level of each unit, missing being one; every item of a list is a yes or no.
+def _build_strata(space: Space) -> dict[tuple[str, str], tuple[np.ndarray, list[str]]]:
+    """(attribute, its words) -> the level of each unit, and the levels' names; every item of a list is a yes or no.
 
-    A rep who is written down only when a deal is won stands for the win itself: then each unit is a level of its own,
-    so that nothing is compared.
+    Missing is a level. Reps are numbers: who they are is nobody's business here. A rep who is written down only when a
+    deal is won stands for the win itself: then each unit is a level of its own, so that nothing is compared.
     """
     units = space.frames.capped
     code = pd.Index(space.accounts["account_id"]).get_indexer(units["account_id"])
@@ -87,16 +87,57 @@ def _build_strata(space: Space) -> dict[tuple[str, str], np.ndarray]:
     for name in dict.fromkeys(space.attribute):
         attribute, _, item = name.partition(": ")
         if attribute not in PLACEBOS:
-            member = space.membership[:, space.attribute == name]
+            here = np.flatnonzero(space.attribute == name)
+            member = space.membership[:, here]
             level = np.where(member.any(axis=1), member.argmax(axis=1) + 1, 0)
-            strata[name, item or attribute.replace("_", " ")] = level[code]
+            names = ["no", "yes"] if item else ["not known, or rare", *(space.levels[each][1] for each in here)]
+            strata[name, item or attribute.replace("_", " ")] = level[code], names
     for column, words in WITHIN_UNITS.items():
         if units[column].notna().any():
             strata.pop((column, column.replace("_", " ")), None)
             known = pd.DataFrame({column: units[column], "n_won": units["has_won"].astype(int), "n_opportunities": 1})
-            level = pd.factorize(units[column])[0] + 1
-            strata[column, words] = level if is_comparable(known, column) else np.arange(len(units))
+            level, found = pd.factorize(units[column], sort=True)
+            names = found if column == "lead_source" else [f"Rep {number}" for number in range(1, 1 + len(found))]
+            is_able = is_comparable(known, column)
+            strata[column, words] = (level + 1, ["not known", *names]) if is_able else (np.arange(len(units)), [])
     return strata
+
+
+def list_strata(space: Space, segments: list[Segment], within: pd.DataFrame) -> pd.DataFrame:
+    """Show, level by level, the comparison that leaves the least of each segment's lead: `segment_strata`.
+
+    Shown, never tested: so many levels differ by luck. Values are capped as in `compare_within`.
+
+    Returns
+    -------
+    DataFrame
+        segment_id, segment, within, level, n_opportunities, n_won, n_opportunities_rest, n_won_rest, lift (NaN with
+        fewer than 15 won on either side); levels with deals on both sides, most deals of the segment first.
+    """
+    units, strata = space.frames.capped, _build_strata(space)
+    ids = space.accounts["account_id"].to_numpy()
+    insides = {each.segment_id: groups.find_units(units, ids[each.mask(space.accounts)]) for each in segments}
+    least = within[within["judged"] != "not comparable"].dropna(subset="share_left_rate").drop_duplicates("segment_id")
+    columns = ["segment_id", "segment", "within", "level", "n_opportunities", "n_won", "n_opportunities_rest",
+               "n_won_rest", "lift"]  # fmt: skip
+    tables = []
+    for row in least.itertuples():
+        if row.within == LEADER:
+            stratum, names = insides[segments[0].segment_id].astype(int), ["outside", "inside"]
+        else:
+            stratum, names = next(each for (_, words), each in strata.items() if words == row.within)
+        sums = [units[["m", "e", "has_won"]].assign(n=1).astype(float)[side].groupby(stratum[side]).sum()
+                for side in (insides[row.segment_id], ~insides[row.segment_id])]  # fmt: skip
+        mine, rest = (each.reindex(sums[0].index.intersection(sums[1].index)) for each in sums)
+        lift = (mine["m"] / mine["e"]) / (rest["m"] / rest["e"])
+        is_enough = np.minimum(mine["has_won"], rest["has_won"]) >= stats.MIN_WON
+        tables.append(pd.DataFrame({
+            "segment_id": row.segment_id, "segment": row.segment, "within": row.within,
+            "level": [names[number] for number in mine.index], "n_opportunities": mine["n"].astype(int),
+            "n_won": mine["has_won"].astype(int), "n_opportunities_rest": rest["n"].astype(int),
+            "n_won_rest": rest["has_won"].astype(int), "lift": lift.where(is_enough),
+        }).sort_values("n_opportunities", ascending=False, kind="stable"))  # fmt: skip
+    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 
 def estimate_without(space: Space, segments: list[Segment]) -> pd.DataFrame:

@@ -146,12 +146,13 @@ def _bar_cell(row: dict, bar: str, ends: tuple, scales: dict) -> str:
     rest = 1.0 if rest is None and key[0] == "ratio" else rest
     if not is_missing(row[bar]) and all(map(is_missing, (rest, *map(row.get, ends)))):
         return '<td class="bar"></td>'  # a dot alone says nothing
+    verdict = row.get("verdict", "confirmed")  # without verdicts a dot is an estimate, as in figures
     drawn = range_bar(
         row[bar],
         *(row.get(end) for end in ends),
         bar,
         scales[key],
-        "untested" if is_missing(row.get("verdict")) else row["verdict"],
+        "untested" if is_missing(verdict) else verdict,
         rest,
         found,
         row.get("metric"),

@@ -19,7 +19,10 @@ GIVEN = "Nothing had to be assumed about leads, lags or care."
 NOTHING = "There is no claim about what a segment costs."
 ANSWER = "**A new customer costs {cac} to win ({interval:cac})**, everything counted; {n} were won in four quarters."
 CREDIT = "{channel} gets {least_rate} to {most_rate} of the credit for customers, by rule: credit, not cause."
-PAID = "{segment}: paid back {payback_months} after the win ({interval:payback_months}){picked}"
+PAID = (
+    "{segment}: paid back within {target_words} with a chance of {payback_by_target}; estimated {payback_months} "
+    "after the win ({interval:payback_months}){picked}"
+)
 SENTENCES = {
     "untested": "**{who} cost {estimate} to win ({interval:estimate}), the rest {rest}.** {held}.",
     "not supported": "{who} cost {estimate} to win ({interval:estimate}), the rest {rest}: luck could give that.",
@@ -235,14 +238,15 @@ def pick_worse(unit: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFrame:
         row, whole = mine.loc[metric], all_of.loc[metric, "estimate"]
         if np.isnan(row["estimate"]) or np.isnan(whole):
             continue
-        names.append(METRICS[metric].name if METRICS[metric].name.isupper() else METRICS[metric].name.lower())
+        name = METRICS[metric].name
+        names.append(name if name[1:2].isupper() else name[0].lower() + name[1:])
         if row["conf_high"] < whole if COMPARED[metric] else row["conf_low"] > whole:
             rows.append({"segment": row["segment"], "metric": metric, "measure": names[-1], "estimate": row["estimate"],
                          "conf_low": row["conf_low"], "conf_high": row["conf_high"], "comparison": whole,
                          "kind": "worse"})  # fmt: skip
     if not names:
         return pd.DataFrame([{"kind": "nobody"}])
-    return pd.DataFrame(rows or [{"segment": claims["segment"].iloc[0], "measure": ", ".join(names), "kind": ""}])
+    return pd.DataFrame(rows or [{"segment": claims["segment"].iloc[0], "measure": "; ".join(names), "kind": ""}])
 
 
 def list_limits(claims: pd.DataFrame) -> pd.DataFrame:
@@ -312,8 +316,8 @@ def pick_rivals(rivals: pd.DataFrame) -> pd.DataFrame:
     return rivals.assign(note=words)[columns]
 
 
-def pick_payback(paid: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFrame:
-    """Return the payback of the leading segment and of all customers, where it is known.
+def pick_payback(paid: pd.DataFrame, claims: pd.DataFrame, target: float) -> pd.DataFrame:
+    """Return the chance of payback within `target` months of the leading segment and of all customers, where known.
 
     Of three and more segments the cheapest is partly so by luck, and its row says it.
     """
@@ -325,5 +329,5 @@ def pick_payback(paid: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFrame:
     n = int((claims["metric"] == "cac").sum())
     words = f"; picked as the cheapest of {n} segments, so perhaps too good." if n > 2 else "."
     picked = np.where(table["segment_id"] != "", words, ".")
-    table = table.assign(chance_rate=table["payback_by_target"], picked=picked)
+    table = table.assign(target_words=f"{target:g} months", picked=picked)
     return table.loc[order.sort_values().index].reset_index(drop=True)

@@ -344,11 +344,12 @@ def pick_archive(archive: pd.DataFrame) -> pd.DataFrame:
 
 
 def list_limits(answers: pd.DataFrame) -> pd.DataFrame:
-    """Return, for every decision, what would change it."""
+    """Return, for every decision, what its protocol says of it, and what would change it."""
     if not len(answers):
         return answers
     decision, would_change = (answers["decision"].map(words) for words in (DECISION_WORDS, _LIMITS))
-    return answers[["experiment"]].assign(decision=decision, would_change=would_change)
+    agreed = answers["as_agreed"].fillna("")
+    return answers[["experiment"]].assign(decision=decision, as_agreed=agreed, would_change=would_change)
 
 
 def sort_design(design: pd.DataFrame, protocols: pd.DataFrame) -> pd.DataFrame:

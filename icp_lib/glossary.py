@@ -6,7 +6,7 @@ from icp_lib.credits import W_SHARES
 from icp_lib.marks import STATUS_WORDS, VERDICTS, range_bar, status_mark, verdict_mark, verdict_sentence
 from icp_lib.metrics import METRICS
 from icp_lib.pages import render_template, shell
-from icp_lib.stats import MIN_OPPORTUNITIES, MIN_WON
+from icp_lib.stats import CALIBRATION, MIN_OPPORTUNITIES, MIN_WON
 from icp_lib.svg import make_anchor
 from icp_lib.terms import pick_facts
 
@@ -116,5 +116,6 @@ def render_glossary(context: dict) -> str:
     ]
     words = [{"id": make_anchor(name), "name": name, "sentence": text} for name, text in _WORDS.items()]
     return render_template(
-        "glossary.html.j2", page, metrics=metrics, verdicts=_verdicts(), statuses=statuses, words=words
+        "glossary.html.j2", page, metrics=metrics, verdicts=_verdicts(), statuses=statuses, words=words,
+        calibration=CALIBRATION,
     )

@@ -23,15 +23,15 @@ from icp_lib.space import RECENT_QUARTERS, Space
 
 SEGMENT_COLUMNS = [
     "segment_id", "segment", "conditions", "n_accounts", "n_opportunities", "n_won", "win_rate", "win_rate_low",
-    "win_rate_high", "margin_per_opportunity", "margin_per_day", "margin_per_day_low", "margin_per_day_high",
-    "cycle_median_days", "cycle_median_days_low", "cycle_median_days_high", "found_n_opportunities", "found_n_won",
-    "lift_found", "lift_capped", "p_adjusted", "hypotheses", "holdout_n_opportunities", "holdout_n_won", "holdout_lift",
+    "win_rate_high", "margin_per_opportunity", "lift_per_opportunity", "lift_per_opportunity_low",
+    "lift_per_opportunity_high", "margin_per_day", "margin_per_day_low", "margin_per_day_high", "cycle_median_days",
+    "cycle_median_days_low", "cycle_median_days_high", "found_n_opportunities", "found_n_won", "lift_found",
+    "lift_capped", "p_adjusted", "hypotheses", "holdout_n_opportunities", "holdout_n_won", "holdout_lift",
     "holdout_lift_low", "holdout_lift_high", "holdout_joint_low", "holdout_joint_high", "holdout_p_adjusted",
-    "stability_rate", "explained_by", "is_emerging", "n_mature", "n_mature_won", "reachable_accounts",
-    "reachable_note",
+    "stability_rate", "explained_by", "is_emerging", "n_mature", "n_mature_won", "reachable_accounts", "reachable_note",
     "share_of_margin", "share_of_margin_low", "share_of_margin_high", "deal_share_rate", "margin_share_rate",
-    "lift", "share_largest", "lift_without_largest", "margin_per_day_rest", "margin_per_opportunity_rest",
-    "win_rate_rest", "cycle_median_days_rest", "verdict", "note",
+    "uncovered_rate", "stale_rate", "lift", "share_largest", "lift_without_largest", "margin_per_day_rest",
+    "margin_per_opportunity_rest", "win_rate_rest", "cycle_median_days_rest", "verdict", "note",
 ]  # fmt: skip
 
 PLACEBO_FOUND = "A made-up trait was found, as luck allows in one search of twenty: believe what is new here less."
@@ -241,26 +241,28 @@ def estimate_shares(space: Space, masks: np.ndarray) -> pd.DataFrame:
     -------
     DataFrame
         share_of_margin with the range of 1,000 shared draws of families; deal_share_rate, its share of all deals;
-        margin_share_rate, what only this segment of the list holds.
+        margin_share_rate, what only this segment of the list holds; uncovered_rate, what none of the list holds.
     """
     units, n = space.frames.units, len(space.accounts)
     code = pd.Index(space.accounts["account_id"]).get_indexer(units["account_id"])
     got = np.bincount(code, weights=units["m"], minlength=n)
     families, family = np.unique(space.accounts["family_id"], return_inverse=True)
-    weights = np.column_stack([np.ones(len(families)), draws.draw_weights(families).astype(float)])
-    by_family = [np.bincount(family, weights=got * mask, minlength=len(families)) for mask in masks.T]
-    total = np.bincount(family, weights=got, minlength=len(families)) @ weights
+    parts = [got, *(got * mask for mask in masks.T)]
+    by_family = np.column_stack([np.bincount(family, weights=part, minlength=len(families)) for part in parts])
+    total, *mine = draws.sum_families(by_family, families)
     with np.errstate(invalid="ignore"):
-        shares = np.array(by_family) @ weights / total
+        shares = np.array(mine) / total
     low, high = np.nanquantile(shares[:, 1:], [0.025, 0.975], axis=1)
     alone = masks & (masks.sum(axis=1, keepdims=True) == 1)
+    is_any = got.sum() > 0
     return pd.DataFrame(
         {
             "share_of_margin": shares[:, 0],
             "share_of_margin_low": low,
             "share_of_margin_high": high,
             "deal_share_rate": np.bincount(code, minlength=n) @ masks / len(units),
-            "margin_share_rate": got @ alone / got.sum() if got.sum() > 0 else np.nan,
+            "margin_share_rate": got @ alone / got.sum() if is_any else np.nan,
+            "uncovered_rate": got @ ~masks.any(axis=1) / got.sum() if is_any else np.nan,
         }
     )
 

@@ -27,6 +27,7 @@ COUNTED = ("is_contacted", "is_response", "is_lead", "is_mql", "is_sql", "is_opp
 RATES = ("contactable_rate", "contacted_rate", "response_rate", "mql_rate", "sql_rate", "opportunity_rate", "won_rate")
 EXPECTED = ("expected_leads", "expected_mqls", "expected_customers")
 COSTS = ("cost_per_lead", "cost_per_mql", "cost_per_customer")
+LATER = "Only a deal tells the"
 
 
 def _with_ends(*names: str) -> list[str]:
@@ -371,7 +372,7 @@ def _note(row: dict, later: list[str], has_contacts: bool, min_accounts: int, un
         notes.append(f"{row['n_prospects']:,} prospects have no contact on record")
     if later:
         words = " and ".join(name.replace("_", " ") for name in later)
-        notes.append(f"Only a deal tells the {words}: rates are of all companies alike otherwise")
+        notes.append(f"{LATER} {words}: rates are of all companies alike otherwise")
     if unmet and not row["segment_id"]:
         notes.append(f"No lead has the channel {' or '.join(unmet)}: its spend is left out")
     return ". ".join(notes)
@@ -379,10 +380,13 @@ def _note(row: dict, later: list[str], has_contacts: bool, min_accounts: int, un
 
 def pick_reach(reach: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of `reach` that lead from companies to customers, what comes of it first."""
-    found = ["segment", *_with_ends("expected_customers"), "target_met_rate"]
-    return reach[[*found, "n_matching", "n_contactable", *_with_ends("response_rate", "customer_rate"), "note"]]
+    found = ["segment", *_with_ends("expected_customers"), "target_met_rate", "expected_leads", "expected_mqls"]
+    rates = _with_ends("response_rate", "customer_rate")
+    table = reach[[*found, "n_matching", "contacted_rate", "n_contactable", *rates, "note"]]
+    return table.round({"expected_leads": 0, "expected_mqls": 0})
 
 
 def pick_costs(reach: pd.DataFrame) -> pd.DataFrame:
-    """Return what a lead, an MQL and a customer cost, of the groups where that is known."""
-    return reach.loc[reach["cost_per_lead"].notna(), ["segment", *_with_ends(*COSTS), "n_leads"]]
+    """Return what a lead, an MQL and a customer cost, of the groups where that is known, and of whom it is taken."""
+    costs = reach.loc[reach["cost_per_lead"].notna(), ["segment", *_with_ends(*COSTS), "n_leads"]]
+    return costs.assign(note=reach["note"].str.extract(rf"({LATER}[^.]*)", expand=False).fillna(""))

@@ -149,7 +149,8 @@ def estimate_cohorts(ledger: Ledger, quarter_names) -> pd.DataFrame:
         maturity = float(np.mean([done[min(month - 1, len(done) - 1)] for month in months]))
         rows.append({"cohort": name, "maturity_rate": maturity, "is_mature": maturity >= MATURE} | row)
         if maturity < MATURE:
-            words = f"too young: {maturity:.0%} of its wins should be in"
+            share = f"{maturity:.0%}" if round(maturity, 2) < MATURE else f"just under {MATURE:.0%}"
+            words = f"too young: {share} of its wins should be in"
             rows[-1]["note"] = ". ".join(each for each in (words, row["note"]) if each)
     return pd.DataFrame(rows)[columns]
 

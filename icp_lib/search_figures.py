@@ -77,7 +77,7 @@ def plot_noise(
     Chart
     """
     if len(draws) == 0:
-        return missing_chart(name, needs, "No shuffled search was run: there was nothing to search.")
+        return missing_chart(name, needs, "No search was shuffled: there was nothing to search, or too many companies.")
     check_columns(draws, ["lift"], "plot_noise")
     lifts = np.sort([float(value) for value in draws["lift"] if not is_missing(value) and 0 < value < math.inf])
     if not len(lifts):

@@ -6,8 +6,9 @@ from datetime import datetime
 
 import numpy as np
 import pandas as pd
+from scipy import stats as distributions
 
-from icp_lib import groups, stats
+from icp_lib import groups, pooling, stats
 from icp_lib.checks import check_in
 from icp_lib.rules import build_levels, is_comparable, is_named
 from icp_lib.schemas import CLAIM_COLUMNS
@@ -44,7 +45,8 @@ def estimate_levels(
     -------
     DataFrame
         One row a level, sorted by verdict, then by the lower bound of the lift, then attribute and level. Columns
-        `lift_joint_low`, `lift_joint_high` hold the range widened for the number of levels tested (Bonferroni).
+        `lift_joint_low`, `lift_joint_high` hold the range widened for the number of levels tested (Bonferroni);
+        `lift_shrunk` is the lift drawn to the mean of its attribute (`pooling.shrink_lifts`), without a range.
     """
     frames = groups.build_frames(
         accounts, opportunities, cutoff=cutoff, measure=measure, gross_margin_rate=gross_margin_rate, revenue=revenue
@@ -69,6 +71,7 @@ def estimate_levels(
     insides = (groups.find_units(frames.units, members) for members in every)
     wide = [groups.estimate_units(frames.units, inside, joint) for inside in insides]
     table["lift_joint_low"], table["lift_joint_high"] = [each.low for each in wide], [each.high for each in wide]
+    table["lift_shrunk"] = _shrink(table.where(enough))
     table["verdict"] = [
         stats.verdict(
             row.n_opportunities, min(row.n_won, row.n_won_rest) * row.is_comparable, row.lift, row.p_adjusted
@@ -78,6 +81,15 @@ def estimate_levels(
     told = {} if coverage is None else coverage.set_index("attribute")["note"].to_dict()
     table["note"] = [_note(row, measure, told.get(row.attribute)) for row in table.itertuples()]
     return groups.sort_by_verdict(table, "lift_low", ["attribute", "level"])
+
+
+def _shrink(table: pd.DataFrame) -> pd.Series:
+    """Lifts of a long list, each drawn to the mean of its attribute by as much as its error deserves."""
+    logs = np.log(table[["lift", "lift_low", "lift_high"]].astype(float).where(lambda each: each > 0))
+    error = (logs["lift_high"] - logs["lift_low"]) / (2 * distributions.norm.isf(0.025))
+    parts = [pd.Series(pooling.shrink_lifts(logs.loc[rows, "lift"], error[rows])[0], rows)
+             for rows in table.groupby("attribute").groups.values()]  # fmt: skip
+    return np.exp(pd.concat(parts)).reindex(table.index) if parts else pd.Series(np.nan, table.index)
 
 
 def _note(row, measure: str, coverage_note=None) -> str:
@@ -164,6 +176,8 @@ def pick_levels(levels: pd.DataFrame, side: str = "all", most: int = 12) -> pd.D
         able = (levels["verdict"] != "not enough data") & (levels["lift"] > 1) & levels["level"].map(is_named)
         table = levels[able].sort_values("lift_low", ascending=False, kind="stable").head(most)
     columns = ["segment", "lift", "lift_low", "lift_high"]
+    if side == "all":
+        columns.append("lift_shrunk")
     for name in ("margin_per_day", "win_rate", "cycle_median_days"):
         if name in table and table[name].notna().any():
             columns += [name, f"{name}_low", f"{name}_high"]
@@ -176,15 +190,17 @@ def _hide_thin(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**{name: table[name].mask(table["verdict"] == "not enough data") for name in estimates})
 
 
-def find_disagreement(levels: pd.DataFrame) -> pd.DataFrame:
-    """Return the levels with enough data whose two ways of counting point to different sides of the rest.
+def find_disagreement(*tables: pd.DataFrame) -> pd.DataFrame:
+    """Return the groups with enough data whose two ways of counting point to different sides of the rest.
 
     At least one of the two ranges must lie wholly on its side: two values near the rest differ by luck alone.
     """
     columns = ["segment", "lift", "lift_low", "lift_high", "lift_per_opportunity", "lift_per_opportunity_low",
                "lift_per_opportunity_high", "stale_rate", "n_opportunities", "verdict"]  # fmt: skip
-    apart = [row.verdict != "not enough data" and _disagree(row) for row in levels.itertuples()]
-    return levels[np.array(apart, bool)].reindex(columns=columns)
+    parts = [each.reindex(columns=columns) for each in tables if len(each)]
+    table = pd.concat(parts or [pd.DataFrame(columns=columns)]).drop_duplicates("segment")  # a level may be offered
+    apart = [row.verdict != "not enough data" and _disagree(row) for row in table.itertuples()]
+    return table[np.array(apart, bool)]
 
 
 def pick_largest(levels: pd.DataFrame, most: int = 12) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from icp_lib import answers, change, discovery, disguise, groups, offer
+from icp_lib import answers, change, discovery, disguise, groups, notes, offer
 from icp_lib.sentences import fill, say
 
 VERDICTS = [word if word != "explained by" else "explained by the rep" for word in groups.VERDICT_ORDER]
@@ -148,3 +148,18 @@ def test_without_a_segment_every_table_is_empty_and_has_its_columns(page):
         answers.pick_moved(change.compare_quarters(here, here, empty)), answers.pick_rejected(page["every"].iloc[:0]),
     ]  # fmt: skip
     assert all(table.empty and len(table.columns) >= 3 for table in tables)
+
+
+def test_what_luck_gives_is_said_as_it_was_worked_out():
+    searched = pd.DataFrame({"null": ["permuted"], "n_draws": 999, "lift_noise": 1.8, "p_adjusted": 0.001})
+    assert "999 shuffled searches" in str(notes.aside(searched, "In numbers", *answers.pick_luck(searched)))
+    many = searched.assign(null="multipliers", lift_noise=np.nan)
+    said = str(notes.aside(many, "In numbers", *answers.pick_luck(many)))
+    assert "999 searches without truth" in said and "not measured" not in said and "shuffled searches" not in said
+
+
+def test_what_no_offered_segment_holds_is_said():
+    table = pd.DataFrame({"uncovered_rate": [0.82, 0.82]})
+    said = str(say(answers.pick_cover(table, "margin_per_day"), answers.UNCOVERED, by="kind"))
+    assert said == "Together they leave 82% of new margin to companies outside of them."
+    assert str(say(answers.pick_cover(table.head(0), "win_rate"), answers.UNCOVERED, by="kind")) == answers.NOTHING

@@ -165,3 +165,25 @@ def test_no_segment_gives_tables_without_rows():
         "segment_id", "segment", "without", "others", "lift", "lift_without", "lift_without_low", "lift_without_high",
         "n_opportunities",
     ]  # fmt: skip
+
+
+def test_the_levels_of_the_comparison_that_leaves_least_add_up_to_all_deals():
+    """Freight leads because large companies do: level by level, by hand."""
+    rng = np.random.default_rng(5)
+    size = np.where(rng.random(N) < 0.4, 10.0, 200.0)
+    traits = {"industry": np.where(rng.random(N) < np.where(size == 200, 0.6, 0.1), "Freight", "Retail")}
+    frames = companies.simulate(traits | {"employees": size}, np.where(size == 200, 0.5, 0.15), seed=5)
+    here = companies.build_space(frames, {"industry": {}, "employees": {"bins": [1, 50]}})
+    segment = is_("industry", "Freight")
+    within = disguise.compare_within(here, [segment])
+    table = disguise.list_strata(here, [segment], within)
+    assert set(table["within"]) == {"employees"} and within["within"].iloc[0] == "employees"
+    units = here.frames.capped
+    inside = groups.find_units(units, here.accounts.loc[segment.mask(here.accounts), "account_id"])
+    assert table[["n_opportunities", "n_opportunities_rest"]].sum().tolist() == [inside.sum(), (~inside).sum()]
+    large = groups.find_units(units, here.accounts.loc[here.accounts["employees"] == 200, "account_id"])
+    got = [units.loc[large & side, ["m", "e"]].sum() for side in (inside, ~inside)]
+    row = table.iloc[0]  # most of them are large
+    assert row["lift"] == pytest.approx((got[0]["m"] / got[0]["e"]) / (got[1]["m"] / got[1]["e"]))
+    few = table[table[["n_won", "n_won_rest"]].min(axis=1) < stats.MIN_WON]
+    assert few["lift"].isna().all() and disguise.list_strata(here, [], within.head(0)).empty

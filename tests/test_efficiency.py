@@ -254,8 +254,9 @@ def test_where_the_leading_segment_is_worse_is_said_beyond_its_range_only():
     assert worse["metric"].tolist() == ["logo_churn_rate", "expansion_12"]
     said = str(say(worse, efficiency_answers.WORSE, by="kind"))
     assert "bought more within a year, 10% (4 to 16) against 17%" in said
-    even = efficiency_answers.pick_worse(unit[unit["metric"] == "nrr"], claims)
-    assert str(say(even, efficiency_answers.WORSE, by="kind")).endswith("in none of: NRR.")
+    two = pd.concat([unit[unit["metric"] == "nrr"], unit.iloc[2:4].assign(metric="ltv_alike")])
+    even = efficiency_answers.pick_worse(two, claims)
+    assert str(say(even, efficiency_answers.WORSE, by="kind")).endswith("in none of: LTV, same months for all; NRR.")
     assert efficiency_answers.pick_worse(unit, claims.head(0))["kind"].tolist() == ["nobody"]
     assert efficiency_answers.pick_worse(unit.head(0), claims).empty
 
@@ -297,6 +298,6 @@ def test_the_cheapest_of_many_says_that_it_was_picked(n, said):
     ids = [*claims["segment_id"], ""]
     paid = pd.DataFrame({"segment_id": ids, "segment": "Who", "payback_months": 9.0, "payback_by_target": 0.8})
     paid = paid.assign(payback_months_low=8.0, payback_months_high=10.0)
-    found = str(say(efficiency_answers.pick_payback(paid, claims), efficiency_answers.PAID)).splitlines()
+    found = str(say(efficiency_answers.pick_payback(paid, claims, 12.0), efficiency_answers.PAID)).splitlines()
     ends = [each.partition(" after the win (8.0 to 10.0)")[2] for each in found]
     assert ends == [said, "."]

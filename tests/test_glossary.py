@@ -11,6 +11,7 @@ from test_pages import CONTEXT
 
 from icp_lib import glossary, marks, stats
 from icp_lib.metrics import METRICS
+from icp_lib.run import REPOSITORY
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +66,12 @@ def test_anchors_are_the_only_ones_of_their_name_and_links_stay_inside(html):
 
 def test_it_is_the_same_for_every_page_that_asks(html):
     assert glossary.render_glossary({**CONTEXT, "name": "00_data_check"}) == html
+
+
+def test_how_often_it_errs_without_truth_is_what_the_bench_found(html):
+    """Per thousand, the larger of its two kinds of worlds: without truth, and with a level that appears late."""
+    table = (REPOSITORY / "docs" / "bench.md").read_text(encoding="utf-8").split("## discovery")[1].split("\n## ")[0]
+    for word, most in stats.FALSE_OF_1000.items():
+        found = [float(share) for share in re.findall(rf"any segment {word} \| ([\d.]+)%", table)]
+        assert len(found) == 2 and most == round(10 * max(found))
+    assert stats.CALIBRATION in html

@@ -201,6 +201,7 @@ def test_shares_add_up_on_a_list_that_can_be_added_by_hand():
     assert table["deal_share_rate"].tolist() == pytest.approx([4 / 7, 3 / 7])
     overlap, rest = 0.2, 0.35
     assert table["margin_share_rate"].sum() + overlap + rest == pytest.approx(1)
+    assert table["uncovered_rate"].tolist() == pytest.approx([rest, rest])
     assert (table["share_of_margin_low"] <= table["share_of_margin"]).all()
     assert (table["share_of_margin_high"] >= table["share_of_margin"]).all()
 

@@ -151,6 +151,8 @@ def test_what_only_a_deal_tells_does_not_choose_those_who_came_far():
     assert rates["customer_rate"].mean() == pytest.approx(0.1, abs=0.015)
     assert rates["response_rate"].mean() == pytest.approx(0.3, abs=0.03)
     assert rates["note"].str.contains("Only a deal tells the buyer role").all()
+    told = reach.pick_costs(rates.assign(cost_per_lead=100.0))["note"]
+    assert set(told) == {"Only a deal tells the buyer role: rates are of all companies alike otherwise"}
     steps, accounts = draw_company(0, 4000)
     clerk = (accounts["buyer_role"] == "Clerk") | steps["is_customer"]
     assert found[0]["n_matching"] - found[0]["n_prospects"] == (~clerk).sum()

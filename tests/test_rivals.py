@@ -71,6 +71,12 @@ def test_cohorts_by_hand(ledger):
     assert np.isnan(table.loc["2026-Q3", "estimate"])
 
 
+def test_a_cohort_that_rounds_to_what_is_mature_is_said_to_be_just_under_it(ledger, monkeypatch):
+    monkeypatch.setattr(rivals, "MATURE", 0.16)  # the youngest one's is 15.6 %
+    table = rivals.estimate_cohorts(ledger, ["2026-Q3", "2026-Q2", "2026-Q1"])
+    assert table["note"].iloc[0].startswith("too young: just under 16% of its wins")
+
+
 def test_a_cohort_of_which_nobody_is_live_has_no_cost_rather_than_one_without_onboarding(ledger):
     waiting = ledger._replace(customers=ledger.customers.assign(is_live=ledger.customers["ago"] > 4))
     table = rivals.estimate_cohorts(waiting, ["2026-Q3", "2026-Q2", "2026-Q1"]).set_index("cohort")

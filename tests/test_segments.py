@@ -121,6 +121,23 @@ def test_no_trait_gives_the_table_without_rows(world):
     assert segments.build_claims(empty).columns.tolist() == CLAIM_COLUMNS
 
 
+def test_a_shrunk_lift_lies_between_its_own_and_its_attributes(levels):
+    able = levels[levels["lift_shrunk"].notna()]
+    assert len(able) > 20 and able["lift_shrunk"].std() < able["lift"].std()
+    for _, rows in able.groupby("attribute"):
+        own, shrunk = np.log(rows["lift"]), np.log(rows["lift_shrunk"])
+        assert (shrunk.max() <= own.max() + 1e-12) and (shrunk.min() >= own.min() - 1e-12)
+    assert levels.loc[levels["verdict"] == "not enough data", "lift_shrunk"].isna().all()
+
+
+def test_an_offered_segment_that_counts_two_ways_is_listed_once(levels):
+    row = levels[levels["verdict"] != "not enough data"].iloc[[0]]
+    apart = row.assign(segment="Offered", lift=1.5, lift_low=1.2, lift_high=1.9, lift_per_opportunity=0.8)
+    found = segments.find_disagreement(apart, pd.concat([apart, levels.head(0)]))
+    assert found["segment"].tolist() == ["Offered"]
+    assert segments.find_disagreement(apart.head(0), levels.head(0)).empty
+
+
 def test_claims_are_made_only_where_there_is_enough_data(levels):
     claims = segments.build_claims(levels, most=4)
     assert len(claims) == 4 and (claims["n"] >= stats.MIN_OPPORTUNITIES).all()
