@@ -11,7 +11,6 @@ from scipy import stats as distributions
 from icp_lib import groups, pooling, stats
 from icp_lib.checks import check_in
 from icp_lib.rules import build_levels, is_comparable, is_named
-from icp_lib.schemas import CLAIM_COLUMNS
 
 
 def estimate_levels(
@@ -44,9 +43,8 @@ def estimate_levels(
     Returns
     -------
     DataFrame
-        One row a level, sorted by verdict, then by the lower bound of the lift, then attribute and level. Columns
-        `lift_joint_low`, `lift_joint_high` hold the range widened for the number of levels tested (Bonferroni);
-        `lift_shrunk` is the lift drawn to the mean of its attribute (`pooling.shrink_lifts`), without a range.
+        One row a level, sorted by verdict, then by the lower bound of the lift, then attribute and level. `lift_shrunk`
+        is the lift drawn to the mean of its attribute (`pooling.shrink_lifts`), without a range.
     """
     frames = groups.build_frames(
         accounts, opportunities, cutoff=cutoff, measure=measure, gross_margin_rate=gross_margin_rate, revenue=revenue
@@ -55,11 +53,12 @@ def estimate_levels(
     levels = build_levels(accounts, traits)
     if not levels:
         return pd.DataFrame(columns=["attribute", "level", "segment_id", "segment", "verdict", "note"])
-    every = [accounts["account_id"].to_numpy()[each.mask(accounts)] for _, _, each in levels]
+    ids = accounts["account_id"].to_numpy()
     rows = [
-        {"attribute": attribute, "level": level, **each.describe(), **groups.estimate_group(members, frames)}
-        for (attribute, level, each), members in zip(levels, every, strict=True)
-    ]
+        {"attribute": attribute, "level": level, **each.describe(),
+         **groups.estimate_group(ids[each.mask(accounts)], frames)}
+        for attribute, level, each in levels
+    ]  # fmt: skip
     table = pd.DataFrame(rows)
     table["is_comparable"] = table["attribute"].map(known)
     compared = [name for name in table if name.startswith(("lift", "margin", "win_rate", "close_rate", "p_value"))]
@@ -67,10 +66,6 @@ def estimate_levels(
     enough = (table["n_opportunities"] >= stats.MIN_OPPORTUNITIES) & table["lift"].notna() & table["is_comparable"]
     enough &= table[["n_won", "n_won_rest"]].min(axis=1) >= stats.MIN_WON
     table["p_adjusted"] = stats.adjust_holm(table["p_value"].where(enough))
-    joint = 1 - 0.05 / max(1, int(enough.sum()))
-    insides = (groups.find_units(frames.units, members) for members in every)
-    wide = [groups.estimate_units(frames.units, inside, joint) for inside in insides]
-    table["lift_joint_low"], table["lift_joint_high"] = [each.low for each in wide], [each.high for each in wide]
     table["lift_shrunk"] = _shrink(table.where(enough))
     table["verdict"] = [
         stats.verdict(
@@ -116,48 +111,6 @@ def _disagree(row) -> bool:
     apart = (row.lift > 1) != (row.lift_per_opportunity > 1)
     ranges = ((row.lift_low, row.lift_high), (row.lift_per_opportunity_low, row.lift_per_opportunity_high))
     return bool(apart and any(low > 1 or high < 1 for low, high in ranges))
-
-
-def build_claims(levels: pd.DataFrame, metric: str = "lift", most: int = 6) -> pd.DataFrame:
-    """Return the first claims of notebook 01, one row a claim, in the order of `levels`: `claims_01`.
-
-    Ranges are widened for the number of levels tested.
-
-    Parameters
-    ----------
-    levels : DataFrame
-        `segment_levels`.
-    metric : str
-        The metric of `estimate`, the lift over the rest.
-    most : int
-        At most so many; levels without enough data make no claim, and a missing value describes nobody.
-    """
-    if levels.empty:
-        return pd.DataFrame(columns=CLAIM_COLUMNS)
-    tested = levels[(levels["verdict"] != "not enough data") & levels["level"].map(is_named)]
-    top = tested.head(most)
-    side = np.where(top["lift"] > 1, " are worth more than the rest.", " are worth less than the rest.")
-    words = np.where(top["verdict"] == "not supported", " do not stand out from the rest.", side)
-    return pd.DataFrame(
-        {
-            "claim_id": "01-" + top["segment_id"],
-            "claim": top["segment"] + words,
-            "segment_id": top["segment_id"],
-            "metric": metric,
-            "estimate": top["lift"],
-            "conf_low": top["lift_joint_low"],
-            "conf_high": top["lift_joint_high"],
-            "n": top["n_opportunities"],
-            "hypotheses": int(levels["p_adjusted"].notna().sum()),
-            "estimate_found": top["lift"],
-            "p_adjusted": top["p_adjusted"],
-            "holdout_p_adjusted": np.nan,
-            "explained_by": "",
-            "verdict": top["verdict"],
-            "note": "",
-        },
-        columns=CLAIM_COLUMNS,
-    ).reset_index(drop=True)
 
 
 def pick_levels(levels: pd.DataFrame, side: str = "all", most: int = 12) -> pd.DataFrame:

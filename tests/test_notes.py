@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 from test_display import Tags
 
-from icp_lib import display, notes, segments
+from icp_lib import display, notes, offer
 from icp_lib.checks import DataError
 
 CLAIM = {
@@ -85,14 +86,16 @@ def test_the_cause_is_named_in_the_verdict():
 
 
 def test_claims_of_page_01_can_be_shown():
-    levels = pd.DataFrame(
+    found = pd.DataFrame(
         {
-            "segment_id": ["a"], "segment": ["Carriers"], "level": ["Carriers"], "lift": [1.6], "lift_joint_low": [1.2],
-            "lift_joint_high": [2.1], "n_opportunities": [431], "p_adjusted": [0.001], "verdict": ["untested"],
+            "segment_id": ["a"], "segment": ["Carriers"], "lift_found": [1.6], "holdout_joint_low": [np.nan],
+            "holdout_joint_high": [np.nan], "holdout_lift": [np.nan], "found_n_opportunities": [431],
+            "holdout_n_opportunities": [np.nan], "hypotheses": [90], "p_adjusted": [0.001],
+            "holdout_p_adjusted": [np.nan], "explained_by": [""], "verdict": ["untested"], "note": [""],
         }
     )  # fmt: skip
-    text = str(notes.how_sure(segments.build_claims(levels)))
-    assert "Times the rest, where found: 1.6× (1.2 to 2.1)" in text and "2 of 5 checks passed, 3 not made yet" in text
+    text = str(notes.how_sure(offer.build_claims(found)))
+    assert "Times the rest, where found: 1.6×" in text and "2 of 5 checks passed, 3 not made yet" in text
 
 
 def test_a_remark_is_filled_from_its_row():

@@ -9,9 +9,8 @@ import pandas as pd
 import pytest
 import worlds
 
-from icp_lib import groups, segments, stats
+from icp_lib import groups, segments
 from icp_lib.rules import Segment
-from icp_lib.schemas import CLAIM_COLUMNS
 
 TRAITS = {
     "industry": {},
@@ -118,7 +117,6 @@ def test_no_trait_gives_the_table_without_rows(world):
     accounts, opportunities = world
     empty = segments.estimate_levels(accounts, opportunities, {"absent": {}}, cutoff=worlds.CUTOFF)
     assert empty.empty and {"segment_id", "segment", "verdict"} <= set(empty.columns)
-    assert segments.build_claims(empty).columns.tolist() == CLAIM_COLUMNS
 
 
 def test_a_shrunk_lift_lies_between_its_own_and_its_attributes(levels):
@@ -136,13 +134,3 @@ def test_an_offered_segment_that_counts_two_ways_is_listed_once(levels):
     found = segments.find_disagreement(apart, pd.concat([apart, levels.head(0)]))
     assert found["segment"].tolist() == ["Offered"]
     assert segments.find_disagreement(apart.head(0), levels.head(0)).empty
-
-
-def test_claims_are_made_only_where_there_is_enough_data(levels):
-    claims = segments.build_claims(levels, most=4)
-    assert len(claims) == 4 and (claims["n"] >= stats.MIN_OPPORTUNITIES).all()
-    assert (
-        claims.loc[0, "claim"].endswith("than the rest.")
-        and claims["verdict"].isin(["untested", "not supported"]).all()
-    )
-    assert claims["hypotheses"].nunique() == 1
