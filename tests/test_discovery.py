@@ -344,6 +344,7 @@ def test_what_could_have_been_seen_needs_less_lead_in_a_larger_group(planted, ol
     assert (power["lift"] > 1).all() and (power["note"] == "").all()
 
 
+N_SHUFFLED = 99  # fewer draws than in the benchmark: a p-value of fewer is as exact, only coarser
 N_WORLDS, LUCK = 50, 0.001  # a bound is broken by luck in less than one choice of fifty worlds of a thousand
 
 
@@ -358,48 +359,50 @@ def least(rate: float) -> int:
 
 @pytest.fixture(scope="module")
 def judged():
-    """What discovery says of planted and of null worlds: fewer draws than in the benchmark, the same functions."""
+    """Of planted and of both kinds of null worlds what discovery says, by the functions of the benchmark."""
     batches = [range(start, start + 10) for start in range(0, N_WORLDS, 10)]
     return [
-        pd.DataFrame([row for seeds in batches for row in simulated.judge_worlds(seeds, null, None, FEW, 199)])
-        for null in (False, True)
+        pd.DataFrame([row for seeds in batches for row in simulated.judge_worlds(seeds, null, None, N_SHUFFLED, 199)])
+        for null in (False, True, "late")
     ]
 
 
 def test_the_planted_segment_is_confirmed_in_nine_worlds_of_ten(judged):
-    planted, _ = judged
+    planted, *_ = judged
     assert planted["planted_confirmed"].sum() >= least(0.9)
     assert planted["n_offered"].between(1, discovery.MOST_OFFERED).all()
 
 
 def test_the_decoy_and_the_trap_are_not_confirmed(judged):
     """Large amounts that take years, and a trait that only small companies have: one world of a hundred at most."""
-    planted, _ = judged
+    planted, *_ = judged
     for name in ("decoy_confirmed", "trap_alone_confirmed"):
         assert planted[name].sum() <= most(0.01)
 
 
 def test_a_lead_of_the_strong_rep_s_territory_is_laid_to_the_rep(judged):
     """Where the territory leads beyond luck, the comparison within reps takes more than half of it in most worlds."""
-    planted, _ = judged
+    planted, *_ = judged
     leads = planted[planted["rep_leads"]]
     assert len(leads) >= 5
     assert leads["rep_explains"].sum() >= len(leads) - int(binom.isf(LUCK, len(leads), 0.35))
 
 
-def test_worlds_without_any_truth_find_it_as_often_as_they_should(judged):
+@pytest.mark.parametrize("kind", [1, 2], ids=["no truth", "a late level, slow losses"])
+def test_worlds_without_any_truth_find_it_as_often_as_they_should(judged, kind):
     """Search: 5 %, by its p. Confirmed: 5 % of 5 %. Promising: either p, of lists that 20 % of the worlds have."""
-    _, null = judged
+    null = judged[kind]
     assert (null["p"] <= 0.05).sum() <= most(0.05)
     assert null["is_confirmed"].sum() <= most(0.05 * 0.05)
     assert null["is_promising"].sum() <= most(0.05 + 0.2 * 0.05)
     assert (null["n_offered"] > 0).sum() <= most(0.2)
-    assert null["p"].between(1 / (FEW + 1), 1).all() and null["p"].std() > 0.1
+    assert null["p"].between(1 / (N_SHUFFLED + 1), 1).all() and null["p"].std() > 0.1
 
 
-def test_ranges_of_single_levels_hold_the_truth_in_worlds_without_any(judged):
+@pytest.mark.parametrize("kind", [1, 2], ids=["no truth", "a late level, slow losses"])
+def test_ranges_of_single_levels_hold_the_truth_in_worlds_without_any(judged, kind):
     """Nineteen of twenty hold 1; levels of one world share their deals, so the mean over worlds is compared."""
-    _, null = judged
+    null = judged[kind]
     inside = null["level_many_in"] / null["level_many_n"]
     error = inside.std(ddof=1) / np.sqrt(N_WORLDS)
     # 3.3 errors: luck in one choice of a thousand; half a point more, for Student's t is an approximation here

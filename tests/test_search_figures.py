@@ -159,7 +159,7 @@ def test_power_says_where_no_lead_would_do(none):
 
 def test_nothing_to_draw_is_said(draws, segments):
     nothing = segments.iloc[:0]
-    assert search_figures.plot_noise(draws.iloc[:0], segments).title.startswith("No shuffled search was run")
+    assert search_figures.plot_noise(draws.iloc[:0], segments).title.startswith("No search was shuffled")
     assert search_figures.plot_holdout(nothing).title.startswith("No segment was found, so there is nothing to check")
     chart = search_figures.plot_holdout(segments.assign(holdout_lift=np.nan))
     assert chart.title == "Too few newer deals to check yet: five segments to wait for." and chart.svg == ""
