@@ -1,4 +1,5 @@
 """How long do eight notebooks and their pages take, against papermill and nbconvert called for one after another?
+And how long does each page of the demo take by itself?
 
 Run: python bench/execution.py [repeats]   (default 3)
 """
@@ -140,6 +141,30 @@ def run(repeats: int) -> list[str]:
     ]
 
 
+def run_pages(name: str) -> None:
+    """Run the pages of the demo one after another in this process; print the seconds of each."""
+    from icp_lib import extract
+    from icp_lib.run import Quarter, Run
+
+    data, out = ROOT / "data" / "demo", Path(name)
+    run = Run(Quarter.parse(QUARTER), data, out, extract.load(data, out))
+    (run.work / "tables").mkdir(parents=True)
+    (run.work / "notebooks").mkdir(parents=True)
+    execution.count_workers = lambda: 1
+    done = execution.execute_all(run, lambda words: print(words, file=sys.stderr, flush=True))
+    print("| page of the demo | seconds |", "|---|---:|", sep="\n")
+    print("\n".join(f"| {page.name} | {page.seconds:.1f} |" for page in done))
+
+
+def describe_pages() -> list[str]:
+    """Return the lines of the second table, measured in a process of its own."""
+    with tempfile.TemporaryDirectory(prefix="icp-bench-") as name:
+        command = [sys.executable, __file__, "--pages", name]
+        said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT).stdout
+    words = "The pages of the demo, one after another; a kernel and its imports start while the page before runs."
+    return ["", words, "", *said.splitlines()]
+
+
 def main_here(way: str, company: Path, out: Path) -> None:
     """Do one way in this process and print its seconds."""
     if way == "alone":
@@ -151,5 +176,7 @@ def main_here(way: str, company: Path, out: Path) -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--here"]:
         main_here(sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]))
+    elif sys.argv[1:2] == ["--pages"]:
+        run_pages(sys.argv[2])
     else:
-        print("\n".join(run(int(sys.argv[1]) if len(sys.argv) > 1 else 3)))
+        print("\n".join([*run(int(sys.argv[1]) if len(sys.argv) > 1 else 3), *describe_pages()]))

@@ -181,7 +181,8 @@ def _describe_search(space, data, part, depth, luck, candidates) -> pd.DataFrame
             "first_opened_at": data.units["created_at"].min(),
             "last_opened_at": data.units["created_at"].max(),
             "t_found": first["t"].max(),
-            "t_critical": np.quantile(luck.max_t, 0.95) if len(luck.t) else np.nan,
+            "t_critical": np.quantile(luck.max_t, 1 - stats.MAX_P) if len(luck.t) else np.nan,
+            "t_offered": np.quantile(luck.max_t, 1 - MOST_P) if len(luck.t) else np.nan,
             "lift_found": first["lift_capped"].max(),
             "p_adjusted": first["p_adjusted"].min(),
             "placebo_p_adjusted": placebo.min(),
@@ -193,7 +194,9 @@ def _describe_search(space, data, part, depth, luck, candidates) -> pd.DataFrame
 def estimate_stability(space: Space, found: Found) -> np.ndarray:
     """Share of 100 resamples of the families in which an offered segment, or its twin, is offered again.
 
-    A twin shares at least 60 % of the accounts of both (Jaccard). Described, never tested.
+    Offered are the distinct best of the candidates (made-up traits apart) whose T is one that luck gives in at most one
+    search of five, as in the search itself; who adds nothing to a wider group is not sought anew in every resample. A
+    twin shares at least 60 % of the accounts of both (Jaccard). Described, never tested.
 
     Returns
     -------
@@ -203,6 +206,8 @@ def estimate_stability(space: Space, found: Found) -> np.ndarray:
     levels = space.membership[data.rows]
     names = space.accounts["family_id"].iloc[data.rows]
     weights = draws.draw_weights(names, N_RESAMPLES)
+    able = found.candidates.loc[~found.candidates["has_placebo"], "number"].to_numpy()
+    least = found.about["t_offered"].iloc[0]
     wanted = [levels[:, _used(found.conjunctions[number])].all(axis=1) for number in numbers]
     hits = np.zeros(len(numbers))
     for first in range(0, N_RESAMPLES, N_AT_ONCE):
@@ -211,7 +216,8 @@ def estimate_stability(space: Space, found: Found) -> np.ndarray:
         got, squares = np.hsplit(search.sum_inside(levels, found.conjunctions, values), 2)
         t = np.divide(got, np.sqrt(squares), out=np.zeros(got.shape), where=squares > 0)
         for column in t.T:
-            best = np.argsort(-column, kind="stable")[:200]
+            best = able[np.argsort(-column[able], kind="stable")[:200]]
+            best = best[column[best] >= least]
             chosen = pruning.choose_distinct(levels, found.conjunctions, best, most=MOST_OFFERED, shared=MOST_SHARED)
             masks = [levels[:, _used(found.conjunctions[number])].all(axis=1) for number in chosen]
             hits += [
