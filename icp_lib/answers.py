@@ -124,14 +124,18 @@ def list_limits(segments: pd.DataFrame) -> pd.DataFrame:
 def pick_segments(segments: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of the offered segments that a reader compares; the value, with its range, stands second.
 
-    The value is in money where it is known, else the lift; the ranges of the others are in the saved table.
+    The value is in money where it is known, else the lift; the ranges of the others are in the saved table. The number
+    of deals stands under the name.
     """
     value = "margin_per_day" if segments["margin_per_day"].notna().any() else "holdout_lift"
     per_deal = ["margin_per_opportunity"] * (value == "margin_per_day")
     columns = ["segment", value, f"{value}_low", f"{value}_high", *per_deal, "win_rate", "cycle_median_days",
-               "n_opportunities", "verdict", "note"]  # fmt: skip
+               "verdict", "note"]  # fmt: skip
     rest = segments["margin_per_day_rest"] if value == "margin_per_day" else 1.0
-    return widen_ranges(segments)[columns].assign(**{"rest": rest, f"{value}_found": segments["lift_found"] * rest})
+    noted = [". ".join(filter(None, (f"{n:,.0f} deals", note if isinstance(note, str) else "")))
+             for n, note in zip(segments["n_opportunities"], segments["note"], strict=True)]  # fmt: skip
+    table = widen_ranges(segments)[columns].assign(note=noted, rest=rest)
+    return table.assign(**{f"{value}_found": segments["lift_found"] * rest})
 
 
 def pick_noise(segments: pd.DataFrame) -> pd.DataFrame:

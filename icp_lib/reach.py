@@ -379,11 +379,15 @@ def _note(row: dict, later: list[str], has_contacts: bool, min_accounts: int, un
 
 
 def pick_reach(reach: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns of `reach` that lead from companies to customers, what comes of it first."""
-    found = ["segment", *_with_ends("expected_customers"), "target_met_rate", "expected_leads", "expected_mqls"]
+    """Return the columns of `reach` that lead from companies to customers."""
     rates = _with_ends("response_rate", "customer_rate")
-    table = reach[[*found, "n_matching", "contacted_rate", "n_contactable", *rates, "note"]]
-    return table.round({"expected_leads": 0, "expected_mqls": 0})
+    return reach[["segment", "n_matching", "contacted_rate", "n_contactable", *rates, "note"]]
+
+
+def pick_expected(reach: pd.DataFrame) -> pd.DataFrame:
+    """Return what is to be expected of contacting everybody who can be contacted."""
+    found = ["expected_leads", "expected_mqls", *_with_ends("expected_customers"), "target_met_rate"]
+    return reach[["segment", *found]].round({"expected_leads": 0, "expected_mqls": 0})
 
 
 def pick_costs(reach: pd.DataFrame) -> pd.DataFrame:

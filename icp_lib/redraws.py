@@ -31,53 +31,41 @@ def draw_headline(space: Space, segments: pd.DataFrame) -> dict[str, pd.DataFram
     """
     accounts, deals = space.accounts, space.frames.per_deal
     masks = [Segment.from_json(rules).mask(accounts) for rules in segments["conditions"]]
-    members = [accounts.loc[mask, "account_id"] for mask in masks]
-    names, everybody = [*segments["segment_id"], "all"], accounts["account_id"]
+    members = [*(accounts.loc[mask, "account_id"] for mask in masks), accounts["account_id"]]
     mature = deals[deals["is_mature"]]
     won = mature[mature["is_won"]]
+    (n_won, n, got, spent), _ = _sum(mature.assign(one=1.0), members, ("is_won", "one", "m", "d"))
     tables = {
-        "win_rate": [_draw_ratio(mature, each, "is_won") for each in (*members, everybody)],
-        "cycle_median_days": [_draw_median(won[groups.find_units(won, each)]) for each in (*members, everybody)],
+        "win_rate": _divide(n_won, n),
+        "cycle_median_days": np.array([_draw_median(won[groups.find_units(won, each)]) for each in members]),
     }
     if space.frames.measure.startswith("margin"):
-        units = space.frames.units
-        whole = _sum(units, everybody, ("m",))[0]
-        shares = [_sum(units, each, ("m",))[0] / whole for each in members]
-        tables["share_of_margin"] = [*shares, np.ones(N_DRAWS)]
+        (mine,), (whole,) = _sum(space.frames.units, members, ("m",))
+        tables["share_of_margin"] = mine / whole
     if space.frames.measure == "margin_per_day":
-        newer = space.frames.units
-        newer = newer[is_among(newer["account_id"], accounts.loc[accounts["part"] == "held_out", "account_id"])]
-        newer = newer.assign(e=value.expected(newer))
-        rests = segments["margin_per_day_rest"].astype(float)
-        paid = [_draw_lift(newer, each) * rest for each, rest in zip(members, rests, strict=True)]
-        tables["margin_per_day"] = [*paid, _draw_ratio(mature, everybody, "m", "d")]
-    return {
-        name: pd.DataFrame(dict(zip(names, rows, strict=True))).dropna(axis=1, how="all")
-        for name, rows in tables.items()
-    }
+        units = space.frames.units
+        newer = accounts.loc[accounts["part"] == "held_out", "account_id"]
+        units = units[is_among(units["account_id"], newer)]
+        (m_in, e_in), (m, e) = _sum(units.assign(e=value.expected(units)), members[:-1], ("m", "e"))
+        lift = _divide(_divide(m_in, e_in), _divide(m - m_in, e - e_in))
+        paid = lift * segments["margin_per_day_rest"].to_numpy(float)[:, None]
+        tables["margin_per_day"] = np.vstack([paid, _divide(got[-1:], spent[-1:])])
+    names = [*segments["segment_id"], "all"]
+    return {name: pd.DataFrame(rows.T, columns=names).dropna(axis=1, how="all") for name, rows in tables.items()}
 
 
-def _sum(units: pd.DataFrame, members, columns: tuple[str, ...], outside: bool = False) -> np.ndarray:
-    """Sums over the units of members in every draw, shape (n_columns, n_draws)."""
-    inside = groups.find_units(units, members) != outside
+def _sum(units: pd.DataFrame, members: list, columns: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of columns in every draw: over the units of each group, (n_columns, n_groups, n_draws), and over all."""
+    insides = [groups.find_units(units, each) for each in members]
     code, families = pd.factorize(units["family_id"])
-    amounts = [np.bincount(code, units[name] * inside, len(families)) for name in columns]
-    return draws.sum_families(np.column_stack(amounts), families, N_DRAWS)[:, 1:]
+    amounts = [np.bincount(code, units[name] * side, len(families)) for name in columns for side in (*insides, True)]
+    sums = draws.sum_families(np.column_stack(amounts), families, N_DRAWS)[:, 1:]
+    sums = sums.reshape(len(columns), len(members) + 1, N_DRAWS)
+    return sums[:, :-1], sums[:, -1]
 
 
 def _divide(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    return np.divide(above, below, out=np.full(N_DRAWS, np.nan), where=below > 0)
-
-
-def _draw_ratio(units: pd.DataFrame, members, above: str, below: str | None = None) -> np.ndarray:
-    """One sum over another (over the number of units) in every draw."""
-    return _divide(*_sum(units.assign(one=1.0), members, (above, below or "one")))
-
-
-def _draw_lift(units: pd.DataFrame, members) -> np.ndarray:
-    """What members got over what was expected, over the same of the rest."""
-    mine, rest = (_divide(*_sum(units, members, ("m", "e"), outside)) for outside in (False, True))
-    return _divide(mine, rest)
+    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
 
 
 def _draw_median(won: pd.DataFrame) -> np.ndarray:
