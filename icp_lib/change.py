@@ -10,6 +10,7 @@ from icp_lib.rules import Segment, is_among
 from icp_lib.space import Space
 
 N_DRAWS = 1000
+NEW = "New: picked by these very deals"
 NOTHING, FEW = "Nothing to compare with", f"Too few newer deals won a quarter ago: {stats.MIN_WON} needed"
 COLUMNS = ["segment_id", "segment", "lift_before", "lift", "lift_change", "lift_change_low", "lift_change_high",
            "reading", "verdict"]  # fmt: skip
@@ -28,7 +29,8 @@ def compare_quarters(space: Space, before: Space, segments: pd.DataFrame) -> pd.
     space, before : Space
         Of this quarter and of the one before, from today's extract.
     segments : DataFrame
-        `segments`: segment_id, segment, conditions, verdict.
+        `segments`: segment_id, segment, conditions, verdict; one that is_emerging was picked by its newest deals, so no
+        change of it is given.
 
     Returns
     -------
@@ -45,9 +47,11 @@ def compare_quarters(space: Space, before: Space, segments: pd.DataFrame) -> pd.
         with np.errstate(divide="ignore", invalid="ignore"):
             moved = now / then
         found = np.full(3, np.nan)
-        if n_then >= stats.MIN_WON and np.isfinite(moved[0]):
+        is_new = bool(getattr(row, "is_emerging", False))
+        if n_then >= stats.MIN_WON and np.isfinite(moved[0]) and not is_new:
             found = moved[0], *np.quantile(moved[1:][np.isfinite(moved[1:])], [tail, 1 - tail])
-        words = _read(*found) if np.isfinite(found[0]) else FEW if np.isfinite(moved[0]) else NOTHING
+        words = NEW if is_new else FEW if np.isfinite(moved[0]) else NOTHING
+        words = _read(*found) if np.isfinite(found[0]) else words
         rows.append([row.segment_id, row.segment, then[0], now[0], *found, words, row.verdict])
     return pd.DataFrame(rows, columns=COLUMNS)
 

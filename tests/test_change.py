@@ -141,6 +141,14 @@ def test_a_segment_picked_for_its_older_deals_does_not_seem_to_fall_back():
     assert sum(each == "Within noise" for each in readings) > 25
 
 
+def test_a_segment_picked_by_its_newest_deals_has_no_change_yet():
+    frames = build_company(0.95)
+    spaces = [companies.build_space(companies.cut(frames, end), ["industry"], cutoff=end)
+              for end in (companies.CUTOFF, QUARTER)]  # fmt: skip
+    row = change.compare_quarters(*spaces, name_segments(LEADER).assign(is_emerging=True)).iloc[0]
+    assert row["reading"] == change.NEW and np.isnan(row["lift_change"]) and row["lift"] > row["lift_before"]
+
+
 def test_a_change_of_few_newer_wins_is_not_given():
     frames = build_company()
     few = Segment.of(*LEADER.rules, {"attribute": "few", "op": "is", "value": "yes"})
