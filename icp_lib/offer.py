@@ -69,7 +69,7 @@ def judge_offered(
     table = _add_held_out(offered, check_held_out(space, masks[:, ~offered["is_emerging"].to_numpy(bool)], n_draws))
     table = _add_explanation(table, within)
     noted = pd.DataFrame(columns=["attribute", "note"]) if coverage is None else coverage
-    late = set(noted.loc[noted["note"].fillna("").str.contains("after the sale"), "attribute"])
+    late = set(noted.loc[noted["note"].astype(str).str.contains("after the sale"), "attribute"])
     table["is_filled_late"] = [any(rule["attribute"] in late for rule in each.rules) for each in offered["rules"]]
     return table.assign(verdict=[_judge(row) for row in table.itertuples()])
 
