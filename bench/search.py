@@ -11,14 +11,17 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import peers
 
-from icp_lib import charts, permutation, search
+from icp_lib import accounts, charts, discovery, offer, permutation, search, space
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "search-cost.svg"
+CUTOFF = pd.Timestamp("2026-10-01")
 ROWS, TRAITS, DEPTH, MIN_SHARE = 50_000, 12, 3, 0.01
 LEVEL_SHARES = (0.4, 0.3, 0.2, 0.1)
 MEASURES = 4
@@ -54,6 +57,46 @@ def build_sums(codes, target) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return levels, attribute, np.column_stack([np.ones(len(codes)), target, m, e, r])
 
 
+def build_company(n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return accounts with six traits and one deal each; one pair of levels wins nearly twice as often."""
+    rng, ids = np.random.default_rng(1), np.array([f"A{number:07d}" for number in range(n)], object)
+    levels = np.array(list("abcd"), object)[rng.integers(0, 4, (6, n))]
+    opened = CUTOFF - pd.to_timedelta(rng.uniform(91, 900, n), unit="D")
+    rate = np.where((levels[0] == "a") & (levels[1] == "b"), 0.42, 0.22)
+    deals = pd.DataFrame({
+        "account_id": ids, "created_at": opened,
+        "closed_at": opened + pd.to_timedelta(rng.uniform(20, 90, n), unit="D"),
+        "status": np.where(rng.random(n) < rate, "won", "lost"), "amount": rng.lognormal(7, 0.5, n),
+        "is_relevant": True, "gross_margin": np.nan, "gross_margin_rate": np.nan, "term_months": np.nan,
+    })  # fmt: skip
+    table = pd.DataFrame({"account_id": ids, "family_id": ids, "first_opportunity_at": opened, "n_opportunities": 1})
+    table["n_won"] = (deals["status"] == "won").astype(int)
+    table = table.assign(**{f"trait_{number}": values for number, values in enumerate(levels)})
+    return table.assign(part=accounts.build_part(table["family_id"], table["first_opportunity_at"])), deals
+
+
+def discover(n: int) -> discovery.Found:
+    """Do what page 01 does with a company in memory: search, fix the list, check it, share out the margin."""
+    here = space.build_space(*build_company(n), {f"trait_{number}": {} for number in range(6)}, cutoff=CUTOFF)
+    found = discovery.search_part(here, n_draws=99)
+    masks = offer.find_members(here, offer.list_offered(here, found))
+    discovery.check_held_out(here, masks)
+    offer.estimate_shares(here, masks)
+    return found
+
+
+def measure_page(n: int) -> None:
+    """Discover in this process; print conjunctions, processor seconds and peak MB."""
+    started = time.process_time()
+    found = discover(n)
+    print(len(found.conjunctions), time.process_time() - started, find_peak())
+
+
+def find_peak() -> float:
+    """Most MB that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
+
+
 def measure_here(what: str, n: int, n_traits: int, depth: int) -> None:
     """Do one thing in this process; print conjunctions, processor seconds and peak MB."""
     levels, attribute, sums = build_sums(*build_world(n, n_traits))
@@ -73,8 +116,7 @@ def measure_here(what: str, n: int, n_traits: int, depth: int) -> None:
     }
     done, seconds = peers.measure_best(calls[what])
     found = done if what == "search" else found
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
-    print(len(found.levels), seconds, peak)
+    print(len(found.levels), seconds, find_peak())
 
 
 @functools.cache
@@ -179,6 +221,7 @@ def run_large(share: float) -> list[str]:
         "p-values and noise, 999 permutations": ("permute", 4_000),
         "the same": ("permute", 50_000),
         "p-values, 999 multipliers": ("multiply", 50_000),
+        "page 01's functions: accounts, search, 99 multipliers, the list checked, shares": ("page", 1_000_000),
     }
     lines = ["| step | accounts | groups | seconds | peak MB |", "|---|---:|---:|---:|---:|"]
     for words, (what, n) in tasks.items():
@@ -189,7 +232,8 @@ def run_large(share: float) -> list[str]:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--here"]:
-        measure_here(sys.argv[2], *map(int, sys.argv[3:]))
+        what, *sizes = sys.argv[2], *map(int, sys.argv[3:])
+        measure_page(sizes[0]) if what == "page" else measure_here(what, *sizes)
     else:
         os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that are measured
         scale = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
