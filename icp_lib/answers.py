@@ -33,7 +33,8 @@ IMITATED = (
     "{n_draws} searches without truth. So many companies are not shuffled one by one: each outcome was multiplied by "
     "chance, which gives the chance of luck, but no lift to show beside ours."
 )
-UNCOVERED = {"": "Together they leave {uncovered_rate} of {what} to companies outside of them.", "none": NOTHING}
+UNCOVERED = {"": "Together they leave {uncovered_rate} of {what} to companies outside of them.", "none": NOTHING,
+             "unknown": "What they leave to other companies is not known."}  # fmt: skip
 PUBLISHED = (
     "Always the newer one. The figure at the time of finding is too high by nature: it was picked because it was high.",
 )
@@ -90,7 +91,8 @@ def pick_cover(segments: pd.DataFrame, measure: str) -> pd.DataFrame:
     """Return one row: what all offered segments together leave uncovered; kind "none" where none is offered."""
     if not len(segments):
         return pd.DataFrame({"kind": ["none"]})
-    return segments[["uncovered_rate"]].head(1).assign(what=name_value(measure), kind="")
+    row = segments[["uncovered_rate"]].head(1)
+    return row.assign(what=name_value(measure), kind="unknown" if row["uncovered_rate"].isna().all() else "")
 
 
 def pick_rejected(candidates: pd.DataFrame, most: int = 24) -> pd.DataFrame:

@@ -64,7 +64,7 @@ def _take_newer(space: Space, newer: pd.Series) -> pd.DataFrame:
 
 
 def _draw_lift(units: pd.DataFrame, members: pd.Series) -> tuple[np.ndarray, int]:
-    """The lift as it is, then in every draw, shape (1 + n_draws,); and how many deals of members were won."""
+    """The lift as it is, then in every draw, shape (1 + n_draws,); and how many deals were won, in or out."""
     inside = groups.find_units(units, members)
     code, families = pd.factorize(units["family_id"])
     sums = [
@@ -74,7 +74,9 @@ def _draw_lift(units: pd.DataFrame, members: pd.Series) -> tuple[np.ndarray, int
     ]
     m_in, e_in, m_out, e_out = draws.sum_families(np.column_stack(sums), families, N_DRAWS)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return (m_in / e_in) / (m_out / e_out), int(units.loc[inside, "has_won"].sum())
+        lift = (m_in / e_in) / (m_out / e_out)
+    won = units["has_won"].to_numpy(bool)
+    return lift, int(min(won[inside].sum(), won[~inside].sum()))
 
 
 def _read(change: float, low: float, high: float) -> str:

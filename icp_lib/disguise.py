@@ -91,7 +91,9 @@ def _build_strata(space: Space) -> dict[tuple[str, str], tuple[np.ndarray, list[
             member = space.membership[:, here]
             level = np.where(member.any(axis=1), member.argmax(axis=1) + 1, 0)
             names = ["no", "yes"] if item else ["not known, or rare", *(space.levels[each][1] for each in here)]
-            strata[name, item or attribute.replace("_", " ")] = level[code], names
+            words = item or attribute.replace("_", " ")
+            words = name.replace("_", " ") if words in {each for _, each in strata} else words  # an item of two lists
+            strata[name, words] = level[code], names
     for column, words in WITHIN_UNITS.items():
         if units[column].notna().any():
             strata.pop((column, column.replace("_", " ")), None)

@@ -329,5 +329,5 @@ def pick_payback(paid: pd.DataFrame, claims: pd.DataFrame, target: float) -> pd.
     n = int((claims["metric"] == "cac").sum())
     words = f"; picked as the cheapest of {n} segments, so perhaps too good." if n > 2 else "."
     picked = np.where(table["segment_id"] != "", words, ".")
-    table = table.assign(target_words=f"{target:g} months", picked=picked)
+    table = table.assign(target_words=f"{target:.3g} month" + "s" * (target != 1), picked=picked)
     return table.loc[order.sort_values().index].reset_index(drop=True)

@@ -34,6 +34,16 @@ class Cutoff(datetime):
         moment.zone = ZoneInfo(zone)
         return moment
 
+    def __reduce_ex__(self, protocol):
+        """Keep the zone in copies and in other processes."""
+        return _copy, (datetime.combine(self.date(), self.time()), self.zone)
+
+
+def _copy(moment: datetime, zone: ZoneInfo | None) -> Cutoff:
+    copied = Cutoff.combine(moment.date(), moment.time())
+    copied.zone = zone
+    return copied
+
 
 def first_day(cutoff: datetime) -> pd.Timestamp:
     """Return the company's first day after as-of; without a zone the month that begins nearest, or the nearest day.
@@ -52,6 +62,7 @@ def first_day(cutoff: datetime) -> pd.Timestamp:
 
 def to_local(moments: pd.Series, cutoff: datetime) -> pd.Series:
     """Return moments as the company's clock showed them."""
+    moments = pd.to_datetime(moments)  # a column without a value has no type
     if zone := getattr(cutoff, "zone", None):
         return moments.dt.tz_localize("UTC").dt.tz_convert(zone).dt.tz_localize(None)
     return moments + (first_day(cutoff) - pd.Timestamp(cutoff))

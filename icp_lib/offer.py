@@ -251,7 +251,7 @@ def estimate_shares(space: Space, masks: np.ndarray) -> pd.DataFrame:
     by_family = np.column_stack([np.bincount(family, weights=part, minlength=len(families)) for part in parts])
     total, *mine = draws.sum_families(by_family, families)
     with np.errstate(invalid="ignore"):
-        shares = np.array(mine) / total
+        shares = np.array(mine).reshape(-1, len(total)) / total
     low, high = np.nanquantile(shares[:, 1:], [0.025, 0.975], axis=1)
     alone = masks & (masks.sum(axis=1, keepdims=True) == 1)
     is_any = got.sum() > 0

@@ -114,9 +114,9 @@ def measure_accounts(
     start = assigned.set_index("account_id")["assigned_at"]
     own = events[events["account_id"].isin(start.index)]
     began = start.reindex(own["account_id"]).set_axis(own.index)
-    since, until = own["at"] - began, own["by"] - began  # an export without times: the day itself is after
-    after = own[(since >= pd.Timedelta(0)) & (since <= window)]
-    got = after[(until <= window).reindex(after.index)]
+    since, until = own["at"] - began, own["by"] - began  # of lists and exports without times: the day itself is after
+    after = own[(since >= pd.Timedelta(0)) & (since < window)]
+    got = after[(until < window).reindex(after.index)]
     earlier = own[(since < pd.Timedelta(0)) & (since >= -window)]
     had = earlier[(until < pd.Timedelta(0)).reindex(earlier.index)]
     is_mature = (assigned["assigned_at"] + window <= pd.Timestamp(cutoff)).to_numpy()

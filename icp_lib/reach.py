@@ -393,4 +393,4 @@ def pick_expected(reach: pd.DataFrame) -> pd.DataFrame:
 def pick_costs(reach: pd.DataFrame) -> pd.DataFrame:
     """Return what a lead, an MQL and a customer cost, of the groups where that is known, and of whom it is taken."""
     costs = reach.loc[reach["cost_per_lead"].notna(), ["segment", *_with_ends(*COSTS), "n_leads"]]
-    return costs.assign(note=reach["note"].str.extract(rf"({LATER}[^.]*)", expand=False).fillna(""))
+    return costs.assign(note=reach["note"].astype(str).str.extract(rf"({LATER}[^.]*)", expand=False).fillna(""))

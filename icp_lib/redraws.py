@@ -19,7 +19,7 @@ def draw_headline(space: Space, segments: pd.DataFrame) -> dict[str, pd.DataFram
     ----------
     space : Space
     segments : DataFrame
-        `segments`: segment_id, conditions, margin_per_day_rest.
+        `segments`: segment_id, conditions, margin_per_day_rest, and the figures; one that has no value has no draws.
 
     Returns
     -------
@@ -34,7 +34,7 @@ def draw_headline(space: Space, segments: pd.DataFrame) -> dict[str, pd.DataFram
     members = [*(accounts.loc[mask, "account_id"] for mask in masks), accounts["account_id"]]
     mature = deals[deals["is_mature"]]
     won = mature[mature["is_won"]]
-    (n_won, n, got, spent), _ = _sum(mature.assign(one=1.0), members, ("is_won", "one", "m", "d"))
+    (n_won, n), _ = _sum(mature.assign(one=1.0), members, ("is_won", "one"))
     tables = {
         "win_rate": _divide(n_won, n),
         "cycle_median_days": np.array([_draw_median(won[groups.find_units(won, each)]) for each in members]),
@@ -44,14 +44,18 @@ def draw_headline(space: Space, segments: pd.DataFrame) -> dict[str, pd.DataFram
         tables["share_of_margin"] = mine / whole
     if space.frames.measure == "margin_per_day":
         units = space.frames.units
+        _, (got, days) = _sum(units[units["is_mature"]], [], ("m", "d"))
         newer = accounts.loc[accounts["part"] == "held_out", "account_id"]
         units = units[is_among(units["account_id"], newer)]
         (m_in, e_in), (m, e) = _sum(units.assign(e=value.expected(units)), members[:-1], ("m", "e"))
         lift = _divide(_divide(m_in, e_in), _divide(m - m_in, e - e_in))
         paid = lift * segments["margin_per_day_rest"].to_numpy(float)[:, None]
-        tables["margin_per_day"] = np.vstack([paid, _divide(got[-1:], spent[-1:])])
-    names = [*segments["segment_id"], "all"]
-    return {name: pd.DataFrame(rows.T, columns=names).dropna(axis=1, how="all") for name, rows in tables.items()}
+        tables["margin_per_day"] = np.vstack([paid, _divide(got, days)[None]])
+    names, frames = [*segments["segment_id"], "all"], {}
+    for name, rows in tables.items():
+        unknown = segments.loc[segments[name].isna(), "segment_id"] if name in segments else []
+        frames[name] = pd.DataFrame(rows.T, columns=names).drop(columns=list(unknown)).dropna(axis=1, how="all")
+    return frames
 
 
 def _sum(units: pd.DataFrame, members: list, columns: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:

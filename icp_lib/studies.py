@@ -102,7 +102,8 @@ def _begun(protocol: Protocol, end: pd.Timestamp) -> bool:
 def _build_study(name, protocols, assignments, set_aside, accounts, sources, cutoffs) -> Study:
     protocol, problem = protocols.by_id.get(name), protocols.problems.get(name, "")
     lines = list_lines(name, assignments, set_aside, accounts)
-    lines["assigned_on"] = to_local(lines["assigned_at"], cutoffs[-1]).dt.normalize()
+    dated = pd.to_datetime(lines["assigned_at"])
+    lines["assigned_on"] = to_local(dated.where(dated < pd.Timestamp(cutoffs[-1])), cutoffs[-1]).dt.normalize()
     if protocol is None:
         problem = problem or f"experiments.yml has no experiment '{name}': what was to be shown was not written down."
         return Study(name, None, problem, lines, lines[lines["fate"] == ANALYSED], [], [], [0.0])
@@ -208,7 +209,7 @@ def find_shares(frame: pd.DataFrame, protocol: Protocol, cutoffs: Sequence[datet
     n_groups = len(protocol.profiles) * (len(protocol.arms) if protocol.design == "uplift" else 1)
     planned, final, shares = (protocol.assignment.n_per_arm or 0) * n_groups, 0, []
     over = frame["assigned_at"] + pd.Timedelta(days=protocol.primary.window_days)
-    is_later = to_local(frame["assigned_at"], cutoffs[-1]).dt.date > protocol.assigned_on
+    is_later = to_local(frame["assigned_at"], cutoffs[-1]).dt.normalize() > pd.Timestamp(protocol.assigned_on)
     for cutoff in map(pd.Timestamp, cutoffs):
         listed, n_over = frame.loc[frame["assigned_at"] <= cutoff, "assigned_at"], int((over <= cutoff).sum())
         if planned:

@@ -162,6 +162,14 @@ def test_a_change_of_few_newer_wins_is_not_given():
     assert np.isnan([row["lift_change"], row["lift_change_low"], row["lift_change_high"]]).all() and row["lift"] > 0
 
 
+def test_a_rest_of_few_wins_is_no_measure_of_a_change():
+    frames = build_company()
+    retail = frames[1]["account_id"].isin(frames[0].loc[frames[0]["industry"] == "Retail", "account_id"])
+    lost = frames[1].assign(status=frames[1]["status"].mask(retail & (frames[1]["status"] == "won"), "lost"))
+    row = compare((companies.count_deals(frames[0], lost), lost), LEADER).iloc[0]
+    assert not row["reading"].startswith("Beyond") and np.isnan(row["lift_change"])
+
+
 def test_a_segment_that_was_not_there_has_nothing_to_be_compared_with():
     frames = build_company()
     is_old = frames[1]["created_at"] < QUARTER

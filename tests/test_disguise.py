@@ -187,3 +187,19 @@ def test_the_levels_of_the_comparison_that_leaves_least_add_up_to_all_deals():
     assert row["lift"] == pytest.approx((got[0]["m"] / got[0]["e"]) / (got[1]["m"] / got[1]["e"]))
     few = table[table[["n_won", "n_won_rest"]].min(axis=1) < stats.MIN_WON]
     assert few["lift"].isna().all() and disguise.list_strata(here, [], within.head(0)).empty
+
+
+def test_an_item_of_two_lists_is_compared_within_each_of_them():
+    rng = np.random.default_rng(60)
+    lists = {name: np.where(rng.random(N) < 0.5, "HubSpot", "Zoho") for name in ("tools", "products")}
+    kind = np.where(rng.random(N) < np.where(lists["products"] == "HubSpot", 0.7, 0.2), "Freight", "Retail")
+    frames = companies.simulate(lists | {"industry": kind}, np.where(lists["products"] == "HubSpot", 0.5, 0.15), seed=6)
+    traits = {"tools": {"kind": "list"}, "products": {"kind": "list"}, "industry": {}}
+    here, segment = companies.build_space(frames, traits), is_("industry", "Freight")
+    within = disguise.compare_within(here, [segment])
+    assert within["within"].is_unique and len(within) == 4
+    table = disguise.list_strata(here, [segment], within)
+    yes, (attribute, item) = table.set_index("level").loc["yes"], table["within"].iloc[0].split(": ")
+    members = here.accounts.loc[(here.accounts["products"] == item) & (here.accounts["industry"] == "Freight")]
+    assert attribute == "products"
+    assert yes["n_opportunities"] == groups.find_units(here.frames.capped, members["account_id"]).sum()

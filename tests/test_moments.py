@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
@@ -57,3 +59,10 @@ def test_one_company_has_the_same_quarters_and_months_wherever_it_stands(zone):
     revenue = pd.DataFrame({"account_id": ids, "month": DAYS.dt.to_period("M").dt.to_timestamp(), "revenue": 10.0})
     found = customers.build_customers(accounts, deals, revenue, cutoff).set_index("account_id").loc[ids]
     assert np.array_equal(months_before(found["live_at"], cutoff), months_ago(revenue["month"], cutoff))
+
+
+def test_a_copy_knows_the_zone_and_a_column_without_a_value_has_no_months():
+    cutoff = Cutoff.at_end(ENDS[0], "Europe/Berlin")
+    for each in (copy.deepcopy(cutoff), pickle.loads(pickle.dumps(cutoff))):
+        assert each == cutoff and str(each.zone) == "Europe/Berlin"
+    assert to_local(pd.Series([], dtype=object), cutoff).empty and to_local(pd.Series([None]), cutoff).isna().all()

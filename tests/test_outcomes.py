@@ -28,6 +28,8 @@ def test_a_share_counts_an_account_once_and_only_inside_the_window():
     found = measure(MEETING, touches=touches)
     # in an export without times what happens on the day of the assignment has its moment: it is no trait from before
     assert found["numerator"].tolist() == [1, 0, 1, 0] and found["before"].sum() == 0
+    last = measure(MEETING, touches=meet(["A00003"], 45.0))  # of a window of 45 days the 46th is outside
+    assert last["numerator"].sum() == 0
     day_before = measure(MEETING, touches=meet(["A00002", "A00003"], [-0.01, -45.01]))
     assert day_before["before"].tolist() == [0, 0, 1, 0] and day_before["numerator"].sum() == 0
 

@@ -15,7 +15,7 @@ LEADER = Segment.of({"attribute": "industry", "op": "is", "value": "Freight"})
 
 @pytest.fixture(scope="module")
 def made():
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(30)
     industry = rng.choice(["Freight", "Retail"], 2000, p=[0.3, 0.7])
     rate, days_ago = np.where(industry == "Freight", 0.45, 0.2), rng.uniform(1, 900, 2000)
     frames = companies.simulate({"industry": industry}, rate, seed=3, days_ago=days_ago)
@@ -48,6 +48,8 @@ def test_a_draw_is_the_figure_with_every_family_weighed(made):
         assert row["cycle_median_days"] == days[(len(days) - 1) // 2]
         share = whole.loc[is_among(whole["account_id"], ids), "m"].sum() / whole["m"].sum()
         assert row["share_of_margin"] == pytest.approx(share)
+        old = whole[whole["is_mature"]]
+        assert tables["margin_per_day"].loc[number, "all"] == pytest.approx(old["m"].sum() / old["d"].sum())
 
 
 def test_the_draws_spread_about_the_figure_as_its_range_says(made):
@@ -61,6 +63,13 @@ def test_the_draws_spread_about_the_figure_as_its_range_says(made):
     assert drawn.mean() == pytest.approx(rate, abs=0.15 * drawn.std())
     assert drawn.std() == pytest.approx(np.sqrt(rate * (1 - rate) / len(mature)), rel=0.15)
     assert tables["share_of_margin"]["all"].tolist() == pytest.approx([1.0] * 1000)
+
+
+def test_a_figure_without_a_value_has_no_draws(made):
+    here, _ = made
+    row = LEADER.describe() | {"margin_per_day_rest": 20.0, "margin_per_day": np.nan, "win_rate": 0.4}
+    tables = redraws.draw_headline(here, pd.DataFrame([row]))
+    assert list(tables["margin_per_day"]) == ["all"] and list(tables["win_rate"]) == [LEADER.segment_id, "all"]
 
 
 def test_without_segments_or_money_only_what_is_known_is_drawn():
