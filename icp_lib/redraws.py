@@ -1,4 +1,4 @@
-"""The shared draws of the headline figures of segments: what page 07, and whoever compares two of them, reads."""
+"""The shared draws of the headline figures of segments: two that are compared keep their covariance."""
 
 from __future__ import annotations
 
